@@ -1,0 +1,98 @@
+//! Provider-neutral facts about what runs: the border between the providers and the rest.
+//!
+//! Nothing here interprets a label or chooses an address; that is the model's work. A provider fills these types
+//! with what it knows and leaves the rest at its default.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// Everything one provider, or all of them together, know at one moment.
+///
+/// Two inventories that compare equal lead to the same configuration, so a provider publishes only when its
+/// inventory differs from the last one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The workloads by id, so that the order in which a provider learns of them never matters.
+    pub workloads: BTreeMap<WorkloadId, Workload>,
+}
+
+/// What identifies a workload for its whole life: a container's full id, or the file provider's own key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadId(pub String);
+
+/// One container, or one endpoint of the services file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// Its identity.
+    pub id: WorkloadId,
+    /// The name a person knows it by, without Docker's leading slash: `shop-frontend-2`.
+    pub name: String,
+    /// Compose project (`com.docker.compose.project`).
+    pub project: Option<String>,
+    /// Compose service (`com.docker.compose.service`), or the service's name in the services file.
+    pub service: Option<String>,
+    /// Number of the replica within its service, from 1 (`com.docker.compose.container-number`).
+    pub number: Option<u32>,
+    /// All labels, as written.
+    pub labels: BTreeMap<String, String>,
+    /// How it can be reached.
+    pub placement: Placement,
+    /// TCP ports the image or the container declares (`Config.ExposedPorts`).
+    pub exposed_ports: BTreeSet<u16>,
+    /// Where it is in its life.
+    pub state: State,
+    /// What its health check says.
+    pub health: Health,
+    /// When it was created, in seconds since the Unix epoch: of two claims on one route the older one stands.
+    pub created: i64,
+}
+
+/// How a workload can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placement {
+    /// On container networks; which of them Envoy shares is for the model to find out.
+    Networks(Vec<Attachment>),
+    /// In the network namespace of the host (`network_mode: host`).
+    Host,
+    /// In the network namespace of another container (`network_mode: service:x`).
+    SharedWith(WorkloadId),
+    /// At an address that is given as it stands (services file).
+    Direct(SocketAddr),
+}
+
+/// One network a container is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment {
+    /// Full name of the network, as Docker knows it: `shop_frontends`.
+    pub network: String,
+    /// Its addresses there, IPv4 before IPv6. Empty while a container is created, starting or stopped.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where a workload is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Created, not started.
+    Created,
+    /// Running (or restarting and up).
+    Running,
+    /// Running, told to stop: requests in flight finish, new ones go elsewhere.
+    Stopping,
+    /// Paused (`docker pause`).
+    Paused,
+    /// Exited, dead or being removed.
+    Stopped,
+}
+
+/// What a workload's health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Health {
+    /// It has no health check.
+    None,
+    /// The check has not succeeded yet and its start period is not over.
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// The check failed as often as its `retries` say.
+    Unhealthy,
+}

@@ -1,0 +1,13 @@
+//! Portolan: the control plane that turns the containers of a Docker host into Envoy's configuration.
+//!
+//! Data flows one way; each arrow is a plain value, so that everything between the two ends is pure:
+//!
+//! ```text
+//! docker, file  -->  inventory  -->  model  -->  translate  -->  publish  -->  xds_server  -->  Envoy
+//! (providers)        (facts)         (meaning)   (messages)      (snapshot)    (streams)
+//! ```
+//!
+//! Only [`runtime`] sees both ends.
+
+pub mod inventory;
+pub mod provider;
