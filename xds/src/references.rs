@@ -1,0 +1,124 @@
+//! What a resource refers to by name: the edges along which additions and removals are ordered.
+
+use std::collections::BTreeSet;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, RequestMirrorPolicy};
+use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier as TcpCluster;
+use envoy_types::pb::google::protobuf::Any;
+use prost::Message;
+
+use crate::resource::Name;
+
+/// The names a resource refers to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct References {
+    /// Clusters that a route or a listener sends requests to.
+    pub clusters: BTreeSet<Name>,
+    /// Route configurations that a listener asks for.
+    pub routes: BTreeSet<Name>,
+    /// The load assignment that a cluster asks for: its `service_name`, or its own name.
+    pub assignment: Option<Name>,
+}
+
+impl References {
+    fn cluster(&mut self, name: &str) {
+        if !name.is_empty() {
+            self.clusters.insert(name.into());
+        }
+    }
+}
+
+pub(crate) fn of_cluster(cluster: &Cluster) -> References {
+    let eds = DiscoveryType::Eds as i32;
+    if !matches!(cluster.cluster_discovery_type, Some(ClusterDiscoveryType::Type(kind)) if kind == eds) {
+        return References::default();
+    }
+    let service = cluster.eds_cluster_config.as_ref().map(|eds| eds.service_name.as_str());
+    let name = service.filter(|name| !name.is_empty()).unwrap_or(&cluster.name);
+    References { assignment: Some(name.into()), ..References::default() }
+}
+
+pub(crate) fn of_routes(routes: &RouteConfiguration) -> References {
+    let mut references = References::default();
+    add_routes(&mut references, routes);
+    references
+}
+
+fn add_routes(references: &mut References, routes: &RouteConfiguration) {
+    add_mirrors(references, &routes.request_mirror_policies);
+    for host in &routes.virtual_hosts {
+        add_mirrors(references, &host.request_mirror_policies);
+        for route in &host.routes {
+            if let Some(Action::Route(action)) = &route.action {
+                add_action(references, action);
+            }
+        }
+    }
+}
+
+fn add_mirrors(references: &mut References, policies: &[RequestMirrorPolicy]) {
+    for policy in policies {
+        references.cluster(&policy.cluster);
+    }
+}
+
+fn add_action(references: &mut References, action: &RouteAction) {
+    add_mirrors(references, &action.request_mirror_policies);
+    match &action.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => references.cluster(name),
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+            for share in &weighted.clusters {
+                references.cluster(&share.name);
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(crate) fn of_listener(listener: &Listener) -> References {
+    let mut references = References::default();
+    let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
+    let filters = chains.flat_map(|chain| &chain.filters).filter_map(|filter| match &filter.config_type {
+        Some(ConfigType::TypedConfig(config)) => Some(config),
+        _ => None,
+    });
+    // gRPC without a proxy looks at `api_listener` only (gRFC A27).
+    let api = listener.api_listener.as_ref().and_then(|api| api.api_listener.as_ref());
+    for config in filters.chain(api) {
+        if let Some(manager) = unpack::<HttpConnectionManager>(config) {
+            match &manager.route_specifier {
+                Some(RouteSpecifier::Rds(rds)) => {
+                    references.routes.insert(rds.route_config_name.as_str().into());
+                }
+                Some(RouteSpecifier::RouteConfig(routes)) => add_routes(&mut references, routes),
+                _ => {}
+            }
+        } else if let Some(proxy) = unpack::<TcpProxy>(config) {
+            match &proxy.cluster_specifier {
+                Some(TcpCluster::Cluster(name)) => references.cluster(name),
+                Some(TcpCluster::WeightedClusters(weighted)) => {
+                    for share in &weighted.clusters {
+                        references.cluster(&share.name);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+    references
+}
+
+/// The message in `any` where it is one of type `M`; bytes that do not decode refer to nothing, and Envoy will say so.
+fn unpack<M: Message + prost::Name + Default>(any: &Any) -> Option<M> {
+    let name = any.type_url.rsplit('/').next()?;
+    (name == M::full_name()).then(|| M::decode(any.value.as_slice()).ok()).flatten()
+}

@@ -1,0 +1,196 @@
+//! Everything the server has to say at one moment: immutable, shared by all streams.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+
+use crate::kind::Kind;
+use crate::resource::{Name, Resource, Version};
+
+/// The resources of one type, by name.
+pub type Section = BTreeMap<Name, Arc<Resource>>;
+
+/// An immutable set of resources, with what changed since its predecessor.
+///
+/// Built by [`Snapshot::next`] from typed messages; what did not change is the predecessor's own allocation, encoded
+/// once for the lifetime of its content and for all clients.
+#[derive(Clone)]
+pub struct Snapshot {
+    sections: [Arc<Section>; Kind::ALL.len()],
+    version: Version,
+    predecessor: Option<Version>,
+    changed: [Vec<Name>; Kind::ALL.len()],
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            sections: Default::default(),
+            version: Version::of(&[]),
+            predecessor: None,
+            changed: Default::default(),
+        }
+    }
+}
+
+/// Why a set of resources is not a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Two different resources of one type have one name.
+    #[error("two {kind} resources are named {name:?}; names are unique within a type")]
+    Duplicate {
+        /// Their type.
+        kind: Kind,
+        /// Their name.
+        name: Name,
+    },
+    /// A route or listener refers to a cluster that is not in the set. A client would answer 503 for it.
+    #[error("{kind} {name:?} refers to cluster {cluster:?}, which is not in the snapshot")]
+    DanglingCluster {
+        /// The type of what refers.
+        kind: Kind,
+        /// The name of what refers.
+        name: Name,
+        /// The cluster that is missing.
+        cluster: Name,
+    },
+}
+
+impl Snapshot {
+    /// The snapshot of `resources` that follows this one.
+    ///
+    /// Every EDS cluster gets an assignment, an empty one where `resources` has none: a cluster without would hold up
+    /// its client for the whole initial fetch time-out.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`] where a name occurs twice or a reference leads nowhere; this snapshot stays as good as it was.
+    pub fn next(&self, resources: impl IntoIterator<Item = Resource>) -> Result<Self, SnapshotError> {
+        let mut sections: [Section; Kind::ALL.len()] = Default::default();
+        for resource in resources {
+            self.insert(&mut sections, resource)?;
+        }
+        self.add_missing_assignments(&mut sections)?;
+        check_references(&sections)?;
+        Ok(self.succeed(sections))
+    }
+
+    fn insert(&self, sections: &mut [Section], resource: Resource) -> Result<(), SnapshotError> {
+        let kind = resource.kind();
+        let shared = match self.get(kind, resource.name()) {
+            Some(old) if **old == resource => Arc::clone(old),
+            _ => Arc::new(resource),
+        };
+        match sections[kind.index()].insert(Arc::clone(shared.name()), Arc::clone(&shared)) {
+            Some(other) if other != shared => {
+                Err(SnapshotError::Duplicate { kind, name: Arc::clone(shared.name()) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn add_missing_assignments(&self, sections: &mut [Section]) -> Result<(), SnapshotError> {
+        let missing: BTreeSet<Name> = sections[Kind::Cluster.index()]
+            .values()
+            .filter_map(|cluster| cluster.references().assignment.clone())
+            .filter(|name| !sections[Kind::Endpoint.index()].contains_key(name))
+            .collect();
+        for name in missing {
+            let empty = ClusterLoadAssignment { cluster_name: name.to_string(), ..Default::default() };
+            self.insert(sections, Resource::from(&empty))?;
+        }
+        Ok(())
+    }
+
+    fn succeed(&self, sections: [Section; Kind::ALL.len()]) -> Self {
+        let mut changed: [Vec<Name>; Kind::ALL.len()] = Default::default();
+        let mut shared = self.sections.clone();
+        for (kind, section) in Kind::ALL.into_iter().zip(sections) {
+            let names = difference(self.section(kind), &section);
+            if !names.is_empty() {
+                changed[kind.index()] = names;
+                shared[kind.index()] = Arc::new(section);
+            }
+        }
+        let version = Version::of_list(shared.iter().flat_map(|section| section.values()));
+        Self { sections: shared, version, predecessor: Some(self.version), changed }
+    }
+
+    /// All resources of one type.
+    #[must_use]
+    pub fn section(&self, kind: Kind) -> &Section {
+        &self.sections[kind.index()]
+    }
+
+    /// One resource.
+    #[must_use]
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
+        self.section(kind).get(name)
+    }
+
+    /// A hash of everything in it: equal content, equal version.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Number of resources of all types.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sections.iter().map(|section| section.len()).sum()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of one type that were added, changed or removed since the snapshot of version `since`, or nothing
+    /// where that is neither this one nor its predecessor: then anything may have changed.
+    pub(crate) fn changed_since(&self, since: Version, kind: Kind) -> Option<&[Name]> {
+        if since == self.version {
+            Some(&[])
+        } else if self.predecessor == Some(since) {
+            Some(&self.changed[kind.index()])
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Snapshot");
+        debug.field("version", &self.version);
+        for kind in Kind::ALL {
+            debug.field(&kind.to_string(), &self.section(kind).values());
+        }
+        debug.finish()
+    }
+}
+
+fn difference(old: &Section, new: &Section) -> Vec<Name> {
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    let fresh = new
+        .values()
+        .filter(|resource| !old.get(resource.name()).is_some_and(|old| Arc::ptr_eq(old, resource)));
+    gone.chain(fresh.map(|resource| resource.name())).cloned().collect()
+}
+
+fn check_references(sections: &[Section]) -> Result<(), SnapshotError> {
+    let clusters = &sections[Kind::Cluster.index()];
+    for resource in sections.iter().flat_map(BTreeMap::values) {
+        let dangling = resource.references().clusters.iter().find(|name| !clusters.contains_key(*name));
+        if let Some(cluster) = dangling {
+            return Err(SnapshotError::DanglingCluster {
+                kind: resource.kind(),
+                name: Arc::clone(resource.name()),
+                cluster: Arc::clone(cluster),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Which resources of one type a client asked for.
+//!
+//! The wildcard is a flag of its own: nothing is inferred from an empty set of names, which means "everything" in a
+//! client's first request and "nothing" later (xDS protocol, "How the client specifies what resources to return").
+
+use std::collections::BTreeSet;
+
+use crate::kind::Kind;
+use crate::resource::Name;
+
+/// The special name that stands for every resource of a type.
+pub(crate) const WILDCARD: &str = "*";
+
+/// The subscription of one stream to one type.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    names: BTreeSet<Name>,
+    wildcard: bool,
+    /// Whether a name, `*` included, was ever given: from then on an empty list means nothing.
+    named: bool,
+}
+
+/// What a request changed about a subscription.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Names asked for, in delta also those that were asked for before.
+    pub(crate) asked: Vec<Name>,
+    /// Names no longer asked for by name.
+    pub(crate) dropped: Vec<Name>,
+    /// The wildcard was turned on, or asked for again.
+    pub(crate) wildcard_asked: bool,
+    /// The wildcard was turned off.
+    pub(crate) wildcard_dropped: bool,
+}
+
+impl Subscription {
+    /// Whether `name` is covered, by itself or by the wildcard.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
+    /// Whether `name` was asked for by name.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    pub(crate) const fn wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    pub(crate) const fn all_names(&self) -> &BTreeSet<Name> {
+        &self.names
+    }
+
+    /// State of the world: `names` is the whole of what the client wants from now on.
+    pub(crate) fn replace(&mut self, kind: Kind, names: &[String]) -> Change {
+        let wildcard = kind.allows_wildcard()
+            && (names.iter().any(|name| name == WILDCARD) || (names.is_empty() && !self.named));
+        self.named |= !names.is_empty();
+        let wanted: BTreeSet<Name> =
+            names.iter().filter(|name| is_a_name(kind, name)).map(|name| name.as_str().into()).collect();
+        let change = Change {
+            asked: wanted.difference(&self.names).cloned().collect(),
+            dropped: self.names.difference(&wanted).cloned().collect(),
+            wildcard_asked: wildcard && !self.wildcard,
+            wildcard_dropped: self.wildcard && !wildcard,
+        };
+        self.names = wanted;
+        self.wildcard = wildcard;
+        change
+    }
+
+    /// Delta: `subscribe` is added, then `unsubscribe` is taken away. `first` is true for the first request of the
+    /// type on this stream, whose empty list is the legacy wildcard.
+    pub(crate) fn update(
+        &mut self,
+        kind: Kind,
+        first: bool,
+        subscribe: &[String],
+        unsubscribe: &[String],
+    ) -> Change {
+        let mut change = Change::default();
+        if kind.allows_wildcard() {
+            let legacy = first && subscribe.is_empty();
+            if legacy || subscribe.iter().any(|name| name == WILDCARD) {
+                self.wildcard = true;
+                change.wildcard_asked = true;
+            }
+        }
+        self.named |= !subscribe.is_empty();
+        for name in subscribe.iter().filter(|name| is_a_name(kind, name)) {
+            let name: Name = name.as_str().into();
+            self.names.insert(name.clone());
+            change.asked.push(name);
+        }
+        for name in unsubscribe {
+            if kind.allows_wildcard() && name == WILDCARD {
+                change.wildcard_dropped = std::mem::take(&mut self.wildcard);
+                change.wildcard_asked = false;
+            } else if let Some(name) = self.names.take(name.as_str()) {
+                change.asked.retain(|asked| *asked != name);
+                change.dropped.push(name);
+            } else if self.wildcard {
+                // "Unsubscribing from resources": a name that the wildcard still covers is answered with its state.
+                change.asked.push(name.as_str().into());
+            }
+        }
+        change
+    }
+}
+
+/// `*` names nothing on the types without a wildcard, and is the wildcard on the others.
+fn is_a_name(kind: Kind, name: &str) -> bool {
+    !(kind.allows_wildcard() && name == WILDCARD)
+}
