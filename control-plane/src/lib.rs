@@ -9,5 +9,13 @@
 //!
 //! Only [`runtime`] sees both ends.
 
+pub mod admin;
+pub mod cli;
+pub mod docker;
+pub mod file;
 pub mod inventory;
+pub mod model;
 pub mod provider;
+pub mod publish;
+pub mod runtime;
+pub mod translate;

@@ -1,0 +1,93 @@
+//! Compiles `proto/`, and cuts the descriptors that gRPC reflection serves out of those that envoy-types ships.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use prost::Message;
+use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+/// What a client of ours must be able to print in full: the services, and every message that travels in an `Any`.
+const ROOTS: &[&str] = &[
+    "envoy.service.discovery.v3.AggregatedDiscoveryService",
+    "envoy.config.cluster.v3.Cluster",
+    "envoy.config.endpoint.v3.ClusterLoadAssignment",
+    "envoy.config.listener.v3.Listener",
+    "envoy.config.route.v3.RouteConfiguration",
+    "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+    "envoy.extensions.filters.http.router.v3.Router",
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+    "envoy.extensions.transport_sockets.tls.v3.Secret",
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+    "google.rpc.Status",
+];
+
+fn main() -> Result<()> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let root = Path::new("../proto");
+    println!("cargo::rerun-if-changed=../proto");
+    println!("cargo::rerun-if-changed=build.rs");
+    let own = protox::compile(["portolan/v1/inspect.proto"], [root])?;
+    std::fs::write(out.join("portolan.bin"), own.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(own)?;
+
+    let all = FileDescriptorSet::decode(std::fs::read(shipped_descriptors()?)?.as_slice())?;
+    std::fs::write(out.join("envoy.bin"), needed(all)?.encode_to_vec())?;
+    Ok(())
+}
+
+/// The descriptor set inside the envoy-types package. The crate does not export it, so cargo is asked where it lies.
+fn shipped_descriptors() -> Result<PathBuf> {
+    let metadata = Command::new(std::env::var("CARGO")?)
+        .args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform"])
+        .arg(std::env::var("TARGET")?)
+        .output()
+        .context("cannot run cargo metadata")?;
+    if !metadata.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&metadata.stderr));
+    }
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout)?;
+    let manifest = metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|package| package["name"] == "envoy-types")
+        .and_then(|package| package["manifest_path"].as_str())
+        .context("cargo metadata does not name envoy-types")?;
+    let path = Path::new(manifest).with_file_name("src").join("generated/types.bin");
+    if !path.is_file() {
+        bail!("{} is not there; has envoy-types moved its descriptor set?", path.display());
+    }
+    Ok(path)
+}
+
+/// The files that define [`ROOTS`], and all that those import.
+fn needed(all: FileDescriptorSet) -> Result<FileDescriptorSet> {
+    let mut files: BTreeMap<String, FileDescriptorProto> =
+        all.file.into_iter().map(|file| (file.name().to_owned(), file)).collect();
+    let mut queue = Vec::new();
+    for root in ROOTS {
+        let file = files.values().find(|file| defines(file, root));
+        queue.push(file.with_context(|| format!("no file defines {root}"))?.name().to_owned());
+    }
+    let mut wanted = BTreeSet::new();
+    while let Some(name) = queue.pop() {
+        if wanted.insert(name.clone()) {
+            let file = files.get(&name).with_context(|| format!("{name} is imported, and not there"))?;
+            queue.extend(file.dependency.iter().cloned());
+        }
+    }
+    files.retain(|name, _| wanted.contains(name));
+    let file = files.into_values().map(|file| FileDescriptorProto { source_code_info: None, ..file }).collect();
+    Ok(FileDescriptorSet { file })
+}
+
+fn defines(file: &FileDescriptorProto, name: &str) -> bool {
+    let Some(local) = name.strip_prefix(file.package()).and_then(|name| name.strip_prefix('.')) else {
+        return false;
+    };
+    let message = |message: &DescriptorProto| message.name() == local;
+    file.message_type.iter().any(message) || file.service.iter().any(|service| service.name() == local)
+}

@@ -1,0 +1,73 @@
+//! What the control plane answers over gRPC besides xDS: its view, its health, and its own description.
+
+mod inspect;
+
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+use tonic_reflection::server::{v1alpha, Builder};
+
+pub use inspect::Inspect;
+
+/// The generated types of `proto/portolan/v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod pb {
+    tonic::include_proto!("portolan.v1");
+}
+
+const OWN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portolan.bin"));
+const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
+
+/// The services that reflection lists, besides itself.
+const SERVICES: &[&str] = &[
+    "envoy.service.discovery.v3.AggregatedDiscoveryService",
+    "grpc.health.v1.Health",
+    "portolan.v1.InspectService",
+];
+
+fn descriptors<'b>() -> Builder<'b> {
+    let builder = Builder::configure()
+        .register_encoded_file_descriptor_set(OWN_DESCRIPTORS)
+        .register_encoded_file_descriptor_set(ENVOY_DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    SERVICES.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+}
+
+/// gRPC server reflection, with the descriptors of everything that is sent inside an `Any`, so that grpcurl prints a
+/// discovery response in full.
+///
+/// # Errors
+///
+/// The descriptors that were compiled in do not decode.
+pub fn reflection() -> anyhow::Result<ServerReflectionServer<impl ServerReflection>> {
+    Ok(descriptors().build_v1()?)
+}
+
+/// The same in the older version of the protocol, which grpcurl up to 1.8 speaks.
+///
+/// # Errors
+///
+/// The descriptors that were compiled in do not decode.
+pub fn reflection_v1alpha()
+-> anyhow::Result<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>> {
+    Ok(descriptors().build_v1alpha()?)
+}
+
+/// `grpc.health.v1`: NOT_SERVING until [`serving`] is called.
+pub async fn health() -> (HealthReporter, HealthServer<impl Health>) {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    set_health(&reporter, tonic_health::ServingStatus::NotServing).await;
+    (reporter, service)
+}
+
+/// The control plane has something to serve.
+pub async fn serving(reporter: &HealthReporter) {
+    set_health(reporter, tonic_health::ServingStatus::Serving).await;
+}
+
+async fn set_health(reporter: &HealthReporter, status: tonic_health::ServingStatus) {
+    // The empty name is the whole server (gRPC health checking protocol).
+    for name in std::iter::once("").chain(SERVICES.iter().copied()) {
+        reporter.set_service_status(name, status).await;
+    }
+}

@@ -1,0 +1,64 @@
+//! `portolan serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::model;
+use crate::publish::Publisher;
+use crate::runtime::{self, Config, Source};
+use crate::translate::EdgeOptions;
+
+/// Watch the containers and serve Envoy.
+///
+/// Reads the Docker Engine that DOCKER_HOST names, or a services file, and serves listeners, routes, clusters and
+/// endpoints over xDS. While its source is away the last configuration stands.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where gRPC listens: xDS, portolan.v1, health and reflection.
+    #[arg(long, env = "PORTOLAN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18000")]
+    listen: SocketAddr,
+
+    /// The Docker Engine to watch: unix:///path or tcp://host:port.
+    #[arg(long, env = "DOCKER_HOST", value_name = "URL", default_value = "unix:///var/run/docker.sock")]
+    docker_host: String,
+
+    /// Read services from this file instead of Docker; it is watched, and a faulty edit leaves the last good one standing.
+    #[arg(long, env = "PORTOLAN_FILE", value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// The address on which Envoy listens for HTTP, as seen from Envoy.
+    #[arg(long, env = "PORTOLAN_EDGE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    edge_listen: SocketAddr,
+
+    /// The host name under which Envoy's admin pages are shown, for reading only.
+    #[arg(long, env = "PORTOLAN_DASHBOARD_HOST", value_name = "HOST", default_value = "dashboard.localhost")]
+    dashboard_host: String,
+
+    /// Envoy's admin address, as seen from Envoy.
+    #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    envoy_admin: SocketAddr,
+
+    /// What every label begins with.
+    #[arg(long, env = "PORTOLAN_LABEL_PREFIX", value_name = "PREFIX", default_value = "portolan")]
+    label_prefix: String,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let source = match self.file {
+            Some(path) => Source::File(path),
+            None => Source::Docker(self.docker_host),
+        };
+        let edge = EdgeOptions {
+            listen: self.edge_listen,
+            dashboard_host: self.dashboard_host,
+            envoy_admin: self.envoy_admin,
+        };
+        let model =
+            model::Options { label_prefix: self.label_prefix, reserved_host: edge.dashboard_host.clone() };
+        let config = Config { listen: self.listen, source, publisher: Publisher::new(model, edge) };
+        runtime::serve(config, lifecycle::shutdown::signal()?).await
+    }
+}

@@ -1,0 +1,128 @@
+//! What a services file may say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use crate::inventory::{Health, Inventory, Placement, State, Workload, WorkloadId};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServicesFile {
+    #[serde(default)]
+    services: BTreeMap<String, ServiceEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceEntry {
+    #[serde(default)]
+    labels: BTreeMap<String, LabelValue>,
+    #[serde(default)]
+    endpoints: Vec<EndpointEntry>,
+}
+
+/// A label's value: YAML reads `8080` and `true` as something else than text, and Compose takes them all the same.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum LabelValue {
+    Bool(bool),
+    Int(i64),
+    Text(String),
+}
+
+impl fmt::Display for LabelValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum EndpointEntry {
+    Address(SocketAddr),
+    Detailed(DetailedEndpoint),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DetailedEndpoint {
+    address: SocketAddr,
+    name: Option<String>,
+    #[serde(default)]
+    health: HealthEntry,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum HealthEntry {
+    #[default]
+    Healthy,
+    Unhealthy,
+}
+
+/// Reads a services file.
+///
+/// # Errors
+///
+/// `line:column: what is wrong`, ready to follow the file's name and a colon.
+pub fn parse(text: &str) -> Result<Inventory, String> {
+    let file: ServicesFile = serde_saphyr::from_str(text).map_err(|error| place(&error))?;
+    let mut inventory = Inventory::default();
+    for (service, entry) in file.services {
+        let labels: BTreeMap<String, String> =
+            entry.labels.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
+        for (index, endpoint) in entry.endpoints.into_iter().enumerate() {
+            let workload = workload(&service, index, endpoint, labels.clone());
+            if let Some(twin) = inventory.workloads.insert(workload.id.clone(), workload) {
+                return Err(format!("1:1: two endpoints of service {service} are named {}", twin.name));
+            }
+        }
+    }
+    Ok(inventory)
+}
+
+fn workload(
+    service: &str,
+    index: usize,
+    endpoint: EndpointEntry,
+    labels: BTreeMap<String, String>,
+) -> Workload {
+    let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+    let (address, name, health) = match endpoint {
+        EndpointEntry::Address(address) => (address, None, HealthEntry::Healthy),
+        EndpointEntry::Detailed(entry) => (entry.address, entry.name, entry.health),
+    };
+    let name = name.unwrap_or_else(|| format!("{service}-{number}"));
+    Workload {
+        id: WorkloadId(format!("{service}/{name}")),
+        name,
+        project: None,
+        service: Some(service.to_owned()),
+        number: Some(number),
+        labels,
+        placement: Placement::Direct(address),
+        exposed_ports: BTreeSet::new(),
+        state: State::Running,
+        health: match health {
+            HealthEntry::Healthy => Health::Healthy,
+            HealthEntry::Unhealthy => Health::Unhealthy,
+        },
+        created: 0,
+    }
+}
+
+fn place(error: &serde_saphyr::Error) -> String {
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    match error.location() {
+        Some(at) => format!("{}:{}: {message}", at.line(), at.column()),
+        None => format!("1:1: {message}"),
+    }
+}

@@ -1,0 +1,39 @@
+//! Hints that a file may have changed. The file itself is the truth: a hint too many does no harm, and one that is
+//! lost is made up for by a look every few seconds.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// A source of hints; it ends its watch when it is dropped.
+pub(super) struct Changes {
+    hints: mpsc::Receiver<()>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Changes {
+    pub(super) fn of(path: &Path) -> anyhow::Result<Self> {
+        // One waiting hint says as much as many.
+        let (sender, hints) = mpsc::channel(1);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                let _ = sender.try_send(());
+            }
+        })
+        .context("cannot watch files on this system")?;
+        // The directory, because editors put a new file in the old one's place.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // A directory that is not there yet is looked for every few seconds instead.
+        let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
+        Ok(Self { hints, _watcher: watcher })
+    }
+
+    pub(super) async fn next(&mut self) {
+        let _ = tokio::time::timeout(LOOK_AGAIN, self.hints.recv()).await;
+    }
+}

@@ -1,0 +1,28 @@
+//! What the facts mean: labels become routes, workloads become endpoints. Pure.
+//!
+//! ```text
+//! Inventory --> label (one workload's words) --> service (who answers) --> topology (who is asked what)
+//!                     |                             |                          |
+//!                     +-----------------------------+--------------------------+--> problems
+//! ```
+//!
+//! A mistake costs what it is about and no more: a bad label takes out its route, and the last good one stays.
+
+mod address;
+mod build;
+pub mod label;
+mod problem;
+mod topology;
+
+pub use build::build;
+pub use problem::Problem;
+pub use topology::{Endpoint, EndpointState, Host, Match, PathMatch, Route, Service, ServiceName, Topology};
+
+/// Settings of the model.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What every label begins with, without the dot: `portolan`.
+    pub label_prefix: String,
+    /// A host name that is taken already, by the dashboard: no container may claim it.
+    pub reserved_host: String,
+}

@@ -1,0 +1,137 @@
+//! The composition root: the only place that sees both ends. Builds the parts, watches over them, stops them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tracing::{info, warn};
+use xds_server::{Snapshot, XdsService};
+
+use crate::admin;
+use crate::docker::DockerProvider;
+use crate::file::FileProvider;
+use crate::provider::{InventoryReceiver, Provider};
+use crate::publish::{Publisher, ViewReceiver};
+
+/// A dead peer is found after this long without a sign of life, and [`KEEPALIVE_TIMEOUT`].
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long streams that are still open may hold up the end of the process.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where the facts about the containers come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A Docker Engine, by its address as in `DOCKER_HOST`.
+    Docker(String),
+    /// A services file.
+    File(PathBuf),
+}
+
+/// Everything `serve` needs to know, checked before a port is bound.
+#[derive(Debug)]
+pub struct Config {
+    /// Where gRPC listens: xDS, the admin API, health and reflection.
+    pub listen: SocketAddr,
+    /// Where the facts come from.
+    pub source: Source,
+    /// What turns facts into configuration.
+    pub publisher: Publisher,
+}
+
+/// Runs the control plane until `stop` is cancelled.
+///
+/// # Errors
+///
+/// The port cannot be bound, or a part ended by itself: the first one that does takes the process with it, with its reason.
+pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}; is another control plane running there? (--listen chooses another port)", config.listen)
+    })?;
+    info!(address = %listener.local_addr()?, source = ?config.source, "portolan serves xDS");
+    // The parts stop on a token of their own, so that one that fails can take the others with it.
+    let parts_stop = stop.child_token();
+    let mut parts = JoinSet::new();
+    let inventories = match config.source {
+        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &parts_stop),
+        Source::File(path) => start(&mut parts, FileProvider::new(path), &parts_stop),
+    };
+    let (view_tx, view_rx) = watch::channel(None);
+    let (snapshot_tx, snapshot_rx) = watch::channel(None);
+    parts.spawn(config.publisher.run(inventories, view_tx, snapshot_tx, parts_stop.clone()));
+    parts.spawn(serve_grpc(listener, snapshot_rx, view_rx, parts_stop.clone()));
+
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        first = parts.join_next() => Err(why(first)),
+    };
+    parts_stop.cancel();
+    let rest = async { while parts.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_DEADLINE, rest).await.is_err() {
+        warn!("some connections were still open after {} s and are cut", STOP_DEADLINE.as_secs());
+    }
+    ended
+}
+
+fn start<P: Provider>(
+    parts: &mut JoinSet<anyhow::Result<()>>,
+    provider: P,
+    stop: &CancellationToken,
+) -> InventoryReceiver {
+    let (sender, receiver) = watch::channel(None);
+    parts.spawn(provider.run(sender, stop.clone()));
+    receiver
+}
+
+/// The reason for which a part ended that should have gone on.
+fn why(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Error {
+    match ended {
+        Some(Ok(Err(error))) => error,
+        Some(Err(panic)) => anyhow::Error::new(panic).context("a part of the control plane panicked"),
+        Some(Ok(Ok(()))) | None => anyhow::anyhow!("a part of the control plane ended unasked"),
+    }
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    views: ViewReceiver,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
+    let xds = XdsService::new(snapshots.clone(), Default::default(), &identifier, stop.clone());
+    let (reporter, health) = admin::health().await;
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(xds.aggregated())
+        .add_service(admin::Inspect::service(views))
+        .add_service(health)
+        .add_service(admin::reflection()?)
+        .add_service(admin::reflection_v1alpha()?)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop.cancelled(),
+        );
+    let report = async {
+        let mut snapshots = snapshots;
+        // An error means that nobody will make a snapshot any more; then this is never healthy, and rightly so.
+        if snapshots.wait_for(Option::is_some).await.is_ok() {
+            admin::serving(&reporter).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = server => served.context("the gRPC server failed"),
+        () = report => Ok(()),
+    }
+}

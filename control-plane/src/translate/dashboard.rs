@@ -1,0 +1,123 @@
+//! Envoy's own admin pages at the dashboard's host: for reading only.
+//!
+//! The admin interface listens on loopback inside Envoy's container and is published nowhere. GET and HEAD pass, and
+//! it answers 405 itself to a GET that would change something; every other method is refused before it gets there.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints};
+use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use envoy_types::pb::envoy::config::route::v3::redirect_action::{PathRewriteSpecifier, RedirectResponseCode};
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{
+    HeaderMatcher, RedirectAction, Route, RouteAction, VirtualHost,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
+
+use super::cluster::at;
+use super::route::{answer, matching};
+use super::{EdgeOptions, duration};
+
+/// No service can have this name: a colon stands in none.
+const CLUSTER: &str = "portolan:envoy-admin";
+/// Where the admin pages are.
+const PREFIX: &str = "/envoy/";
+/// Admin paths that people and scripts know by heart answer at the root as well.
+const WELL_KNOWN: [&str; 6] = ["/clusters", "/config_dump", "/listeners", "/ready", "/server_info", "/stats"];
+/// A page of a large system takes a while to print.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) fn cluster(edge: &EdgeOptions) -> Cluster {
+    let endpoint = LbEndpoint { host_identifier: Some(at(edge.envoy_admin)), ..Default::default() };
+    Cluster {
+        name: CLUSTER.to_owned(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32)),
+        connect_timeout: duration(Duration::from_secs(1)),
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: CLUSTER.to_owned(),
+            endpoints: vec![LocalityLbEndpoints { lb_endpoints: vec![endpoint], ..Default::default() }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub(super) fn virtual_host(edge: &EdgeOptions) -> VirtualHost {
+    let mut routes = vec![refuse_changes(), to_prefix("/"), to_prefix("/envoy"), admin(PREFIX, Some("/"))];
+    routes.extend(WELL_KNOWN.iter().map(|path| admin(path, None)));
+    routes.push(answer(
+        "dashboard-unknown",
+        PathSpecifier::Prefix("/".to_owned()),
+        404,
+        "There is no such page here; Envoy's own pages are under /envoy/.\n",
+    ));
+    VirtualHost {
+        name: "dashboard".to_owned(),
+        domains: vec![edge.dashboard_host.clone()],
+        routes,
+        ..Default::default()
+    }
+}
+
+/// 405 to everything but GET and HEAD.
+fn refuse_changes() -> Route {
+    let mut route = answer(
+        "dashboard-read-only",
+        PathSpecifier::Prefix("/".to_owned()),
+        405,
+        "The dashboard is for reading: GET and HEAD only.\n",
+    );
+    let reads = MatchPattern::SafeRegex(RegexMatcher { regex: "GET|HEAD".to_owned(), ..Default::default() });
+    let not_a_read = HeaderMatcher {
+        name: ":method".to_owned(),
+        invert_match: true,
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
+            match_pattern: Some(reads),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    if let Some(matching) = &mut route.r#match {
+        matching.headers.push(not_a_read);
+    }
+    let allow = HeaderValue { key: "allow".to_owned(), value: "GET, HEAD".to_owned(), ..Default::default() };
+    route.response_headers_to_add = vec![HeaderValueOption { header: Some(allow), ..Default::default() }];
+    route
+}
+
+fn to_prefix(path: &str) -> Route {
+    Route {
+        name: "dashboard".to_owned(),
+        r#match: Some(matching(PathSpecifier::Path(path.to_owned()))),
+        action: Some(Action::Redirect(RedirectAction {
+            path_rewrite_specifier: Some(PathRewriteSpecifier::PathRedirect(PREFIX.to_owned())),
+            response_code: RedirectResponseCode::Found as i32,
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+fn admin(path: &str, rewrite: Option<&str>) -> Route {
+    let path = match rewrite {
+        Some(_) => PathSpecifier::Prefix(path.to_owned()),
+        None => PathSpecifier::PathSeparatedPrefix(path.to_owned()),
+    };
+    Route {
+        name: "envoy-admin".to_owned(),
+        r#match: Some(matching(path)),
+        action: Some(Action::Route(RouteAction {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(CLUSTER.to_owned())),
+            prefix_rewrite: rewrite.unwrap_or_default().to_owned(),
+            timeout: duration(TIMEOUT),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,94 @@
+//! The HTTP listener. It depends on no container: routes come over RDS, so that no deploy touches a connection.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
+};
+use envoy_types::pb::google::protobuf::BoolValue;
+
+use super::any::any;
+use super::{EdgeOptions, HTTP, access_log, address, ads, duration, uint};
+
+/// An idle client connection is closed after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// A request on which nothing moves in either direction is ended after this long.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A client that sends its headers more slowly than this is cut: it would hold a connection for nothing.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+const BUFFER_BYTES: u32 = 32 * 1024;
+const HTTP2_STREAMS: u32 = 100;
+const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+pub(super) fn http(edge: &EdgeOptions) -> Listener {
+    let filter = Filter {
+        name: "envoy.filters.network.http_connection_manager".to_owned(),
+        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager()))),
+    };
+    Listener {
+        name: HTTP.to_owned(),
+        address: Some(listen_address(edge.listen)),
+        filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
+        per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
+        ..Default::default()
+    }
+}
+
+/// `[::]` takes IPv4 as well, as a person who writes it expects.
+fn listen_address(listen: SocketAddr) -> envoy_types::pb::envoy::config::core::v3::Address {
+    use envoy_types::pb::envoy::config::core::v3::address::Address::SocketAddress;
+    let mut address = address(listen);
+    if let (IpAddr::V6(ip), Some(SocketAddress(socket))) = (listen.ip(), &mut address.address) {
+        socket.ipv4_compat = ip.is_unspecified();
+    }
+    address
+}
+
+/// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
+fn connection_manager() -> hcm::HttpConnectionManager {
+    let yes = Some(BoolValue { value: true });
+    let router = hcm::HttpFilter {
+        name: "envoy.filters.http.router".to_owned(),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&Router::default()))),
+        ..Default::default()
+    };
+    hcm::HttpConnectionManager {
+        stat_prefix: HTTP.to_owned(),
+        route_specifier: Some(RouteSpecifier::Rds(hcm::Rds {
+            config_source: Some(ads()),
+            route_config_name: HTTP.to_owned(),
+        })),
+        http_filters: vec![router],
+        access_log: vec![access_log::json_on_stdout()],
+        // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
+        use_remote_address: yes,
+        // One path has one spelling: `/a//b`, `/a/%2e%2e/b` and `/a%2Fb` must not get round a route.
+        normalize_path: yes,
+        merge_slashes: true,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::UnescapeAndRedirect as i32,
+        strip_trailing_host_dot: true,
+        server_header_transformation: ServerHeaderTransformation::AppendIfAbsent as i32,
+        always_set_request_id_in_response: true,
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            idle_timeout: duration(IDLE_TIMEOUT),
+            ..Default::default()
+        }),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            max_concurrent_streams: uint(HTTP2_STREAMS),
+            initial_stream_window_size: uint(HTTP2_STREAM_WINDOW),
+            initial_connection_window_size: uint(HTTP2_CONNECTION_WINDOW),
+            ..Default::default()
+        }),
+        stream_idle_timeout: duration(STREAM_IDLE_TIMEOUT),
+        request_headers_timeout: duration(HEADERS_TIMEOUT),
+        upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() }],
+        ..Default::default()
+    }
+}

@@ -1,0 +1,93 @@
+//! From a topology to Envoy's own messages. Pure, and deterministic to the byte: Envoy drains every connection of a
+//! listener whose bytes change, so nothing here may depend on the order of a hash map.
+
+mod access_log;
+mod any;
+mod cluster;
+mod dashboard;
+mod listener;
+mod route;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,
+};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::google::protobuf::{Duration as PbDuration, UInt32Value};
+
+use crate::model::Topology;
+
+/// The name of the HTTP listener and of its route configuration.
+const HTTP: &str = "http";
+
+/// How the edge looks, apart from what the containers ask for.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// The address on which Envoy listens for HTTP, as seen from Envoy.
+    pub listen: SocketAddr,
+    /// The host name under which Envoy's admin pages are shown, for reading only.
+    pub dashboard_host: String,
+    /// Envoy's admin address, as seen from Envoy.
+    pub envoy_admin: SocketAddr,
+}
+
+/// Everything Envoy is told.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resources {
+    /// One cluster a service, and one for Envoy's own admin pages.
+    pub clusters: Vec<Cluster>,
+    /// One assignment a service, an empty one where no container is ready.
+    pub endpoints: Vec<ClusterLoadAssignment>,
+    /// The HTTP listener; its bytes do not depend on any container.
+    pub listeners: Vec<Listener>,
+    /// The routes of all hosts.
+    pub routes: Vec<RouteConfiguration>,
+}
+
+/// Envoy's messages for `topology`.
+#[must_use]
+pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
+    let mut clusters: Vec<Cluster> = topology.services.values().map(cluster::of_service).collect();
+    clusters.push(dashboard::cluster(edge));
+    Resources {
+        clusters,
+        endpoints: topology.services.values().map(cluster::assignment).collect(),
+        listeners: vec![listener::http(edge)],
+        routes: vec![route::configuration(topology, edge)],
+    }
+}
+
+/// "Over the stream this came on" (ADS).
+fn ads() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3 as i32,
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    }
+}
+
+fn address(address: SocketAddr) -> Address {
+    let socket = SocketAddress {
+        address: address.ip().to_string(),
+        port_specifier: Some(PortSpecifier::PortValue(address.port().into())),
+        ..Default::default()
+    };
+    Address { address: Some(address::Address::SocketAddress(socket)) }
+}
+
+fn duration(duration: Duration) -> Option<PbDuration> {
+    // Every duration here is a constant of a few minutes at most.
+    let nanos = i32::try_from(duration.subsec_nanos()).unwrap_or(0);
+    Some(PbDuration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos })
+}
+
+const fn uint(value: u32) -> Option<UInt32Value> {
+    Some(UInt32Value { value })
+}

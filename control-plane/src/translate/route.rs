@@ -1,0 +1,122 @@
+//! The routes: one virtual host a host name, routes in the order in which they are matched.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::DataSource;
+use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
+use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{
+    DirectResponseAction, RetryPolicy, Route as PbRoute, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+};
+use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
+
+use crate::model::{Host, PathMatch, Route, Topology};
+
+use super::any::any;
+use super::{EdgeOptions, HTTP, dashboard, duration, uint};
+
+/// The longest a whole request may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// A request that never reached an application is tried again, on another host: nobody notices that one went away.
+const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
+const RETRIES: u32 = 2;
+/// How often another host is drawn when one comes up that was tried already.
+const HOST_SELECTION_ATTEMPTS: i64 = 5;
+
+pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
+    let mut virtual_hosts: Vec<VirtualHost> =
+        topology.hosts.iter().map(|(host, routes)| virtual_host(host, routes)).collect();
+    virtual_hosts.push(dashboard::virtual_host(edge));
+    if !topology.hosts.contains_key(&Host::Any) {
+        virtual_hosts.push(VirtualHost {
+            name: "unknown".to_owned(),
+            domains: vec!["*".to_owned()],
+            routes: vec![answer(
+                "unknown-host",
+                PathSpecifier::Prefix("/".to_owned()),
+                404,
+                "No container claims this host; the dashboard shows what is routed.\n",
+            )],
+            ..Default::default()
+        });
+    }
+    RouteConfiguration {
+        name: HTTP.to_owned(),
+        virtual_hosts,
+        // `shop.localhost` answers on every port; a redirect keeps the one the client came by.
+        ignore_port_in_host_matching: true,
+        ..Default::default()
+    }
+}
+
+fn virtual_host(host: &Host, routes: &[Route]) -> VirtualHost {
+    VirtualHost {
+        name: host.to_string(),
+        domains: vec![host.to_string()],
+        routes: routes.iter().map(route).collect(),
+        ..Default::default()
+    }
+}
+
+fn route(route: &Route) -> PbRoute {
+    let action = RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
+        timeout: duration(TIMEOUT),
+        retry_policy: Some(retry_policy()),
+        ..Default::default()
+    };
+    PbRoute {
+        name: route.name.clone(),
+        r#match: Some(matching(path(&route.matches.path))),
+        action: Some(Action::Route(action)),
+        ..Default::default()
+    }
+}
+
+fn retry_policy() -> RetryPolicy {
+    RetryPolicy {
+        retry_on: RETRY_ON.to_owned(),
+        num_retries: uint(RETRIES),
+        retry_host_predicate: vec![RetryHostPredicate {
+            name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
+            config_type: Some(ConfigType::TypedConfig(any(&PreviousHostsPredicate {}))),
+        }],
+        host_selection_retry_max_attempts: HOST_SELECTION_ATTEMPTS,
+        ..Default::default()
+    }
+}
+
+fn path(path: &PathMatch) -> PathSpecifier {
+    match path {
+        PathMatch::Exact(path) => PathSpecifier::Path(path.clone()),
+        PathMatch::Prefix(prefix) if prefix == "/" => PathSpecifier::Prefix(prefix.clone()),
+        PathMatch::Prefix(prefix) => PathSpecifier::PathSeparatedPrefix(prefix.clone()),
+        PathMatch::Regex(regex) => {
+            PathSpecifier::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() })
+        }
+    }
+}
+
+pub(super) fn matching(path: PathSpecifier) -> RouteMatch {
+    RouteMatch { path_specifier: Some(path), ..Default::default() }
+}
+
+/// A fixed answer by Envoy itself.
+pub(super) fn answer(name: &str, path: PathSpecifier, status: u32, body: &str) -> PbRoute {
+    let body = DataSource { specifier: Some(Specifier::InlineString(body.to_owned())), ..Default::default() };
+    PbRoute {
+        name: name.to_owned(),
+        r#match: Some(matching(path)),
+        action: Some(Action::DirectResponse(DirectResponseAction {
+            status,
+            body: Some(body),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}

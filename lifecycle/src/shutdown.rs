@@ -1,0 +1,96 @@
+//! From a signal to the end of the process, without losing a request.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal as listen};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once.
+///
+/// # Errors
+///
+/// The signal handlers cannot be set up.
+pub fn signal() -> anyhow::Result<CancellationToken> {
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    // Lives as long as the process and ends it: there is nobody to join it.
+    #[allow(clippy::disallowed_methods)]
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                cancel.cancel();
+            }
+        }
+        warn!("second signal: ending at once");
+        std::process::exit(130);
+    });
+    Ok(token)
+}
+
+/// The stages between the signal and the end.
+///
+/// ```text
+/// signal        leaving                    closed                      end
+///   |--- delay ----|   no new connections     |
+///   |  health says no, requests are served    |-- at most `deadline` --|
+/// ```
+///
+/// A load balancer that looks at the health check has `delay` to take this replica out while every request that still
+/// comes is served.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    leaving: CancellationToken,
+    closed: CancellationToken,
+}
+
+impl Stages {
+    /// The stages that follow `signal`, and what drives them; await the driver beside the server.
+    pub fn new(signal: CancellationToken, delay: Duration) -> (Self, impl Future<Output = ()> + Send) {
+        let stages = Self { leaving: signal.clone(), closed: CancellationToken::new() };
+        let closed = stages.closed.clone();
+        let driver = async move {
+            signal.cancelled().await;
+            info!("stopping: health says no, requests are served for another {} ms", delay.as_millis());
+            tokio::time::sleep(delay).await;
+            closed.cancel();
+        };
+        (stages, driver)
+    }
+
+    /// Whether the signal has come: the health check must say no.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    /// When no new connection may be taken any more.
+    pub async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    /// Waits for `server`, and cuts it off `deadline` after it was told to close.
+    ///
+    /// # Errors
+    ///
+    /// What `server` returned.
+    pub async fn finish<T>(&self, server: impl Future<Output = T>, deadline: Duration) -> Option<T> {
+        let late = async {
+            self.closed().await;
+            tokio::time::sleep(deadline).await;
+        };
+        tokio::select! {
+            done = server => Some(done),
+            () = late => {
+                warn!("requests were still in flight {} ms after closing and are cut", deadline.as_millis());
+                None
+            }
+        }
+    }
+}
