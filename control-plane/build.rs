@@ -80,7 +80,8 @@ fn needed(all: FileDescriptorSet) -> Result<FileDescriptorSet> {
         }
     }
     files.retain(|name, _| wanted.contains(name));
-    let file = files.into_values().map(|file| FileDescriptorProto { source_code_info: None, ..file }).collect();
+    let file =
+        files.into_values().map(|file| FileDescriptorProto { source_code_info: None, ..file }).collect();
     Ok(FileDescriptorSet { file })
 }
 

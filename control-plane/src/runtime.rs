@@ -55,7 +55,10 @@ pub struct Config {
 /// The port cannot be bound, or a part ended by itself: the first one that does takes the process with it, with its reason.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!("cannot listen on {}; is another control plane running there? (--listen chooses another port)", config.listen)
+        format!(
+            "cannot listen on {}; is another control plane running there? (--listen chooses another port)",
+            config.listen
+        )
     })?;
     info!(address = %listener.local_addr()?, source = ?config.source, "portolan serves xDS");
     // The parts stop on a token of their own, so that one that fails can take the others with it.
@@ -118,10 +121,7 @@ async fn serve_grpc(
         .add_service(health)
         .add_service(admin::reflection()?)
         .add_service(admin::reflection_v1alpha()?)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop.cancelled(),
-        );
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled());
     let report = async {
         let mut snapshots = snapshots;
         // An error means that nobody will make a snapshot any more; then this is never healthy, and rightly so.

@@ -10,7 +10,8 @@ use std::time::Duration;
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let wrong = || format!("{text:?} is not a duration; write a whole number and a unit, such as 250ms, 15s or 2m");
+    let wrong =
+        || format!("{text:?} is not a duration; write a whole number and a unit, such as 250ms, 15s or 2m");
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let millis = match unit {
         "ms" => Some(number),

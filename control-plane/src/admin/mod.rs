@@ -5,7 +5,7 @@ mod inspect;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
-use tonic_reflection::server::{v1alpha, Builder};
+use tonic_reflection::server::{Builder, v1alpha};
 
 pub use inspect::Inspect;
 
@@ -48,8 +48,8 @@ pub fn reflection() -> anyhow::Result<ServerReflectionServer<impl ServerReflecti
 /// # Errors
 ///
 /// The descriptors that were compiled in do not decode.
-pub fn reflection_v1alpha()
--> anyhow::Result<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>> {
+pub fn reflection_v1alpha() -> anyhow::Result<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>>
+{
     Ok(descriptors().build_v1alpha()?)
 }
 

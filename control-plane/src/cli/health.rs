@@ -48,7 +48,10 @@ impl Health {
             .with_context(|| format!("the control plane at {address} does not answer"))?;
         match answer.into_inner().status() {
             ServingStatus::Serving => Ok(()),
-            other => bail!("the control plane at {address} is {}: it has no view of the containers yet", other.as_str_name()),
+            other => bail!(
+                "the control plane at {address} is {}: it has no view of the containers yet",
+                other.as_str_name()
+            ),
         }
     }
 }

@@ -35,7 +35,9 @@ impl FileProvider {
     }
 
     async fn read(&self) -> anyhow::Result<String> {
-        tokio::fs::read_to_string(&self.path).await.with_context(|| format!("cannot read {}", self.path.display()))
+        tokio::fs::read_to_string(&self.path)
+            .await
+            .with_context(|| format!("cannot read {}", self.path.display()))
     }
 
     /// Publishes what `text` says where that is new; a mistake is told, and the last good view stands.

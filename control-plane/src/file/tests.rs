@@ -27,7 +27,11 @@ fn mistakes_are_told_with_line_and_column() {
         ("services:\n  web:\n    endpoints: [nonsense]\n", "3:", ""),
         ("services:\n  - a\n", "2:", ""),
         ("services: {\n", "", ""),
-        ("services:\n  web:\n    endpoints: [{address: \"127.0.0.1:1\", name: a}, {address: \"127.0.0.1:2\", name: a}]\n", "", "named a"),
+        (
+            "services:\n  web:\n    endpoints: [{address: \"127.0.0.1:1\", name: a}, {address: \"127.0.0.1:2\", name: a}]\n",
+            "",
+            "named a",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.starts_with(line) && error.contains(word), "{text:?}: {error}");

@@ -27,7 +27,8 @@ impl Changes {
         })
         .context("cannot watch files on this system")?;
         // The directory, because editors put a new file in the old one's place.
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A directory that is not there yet is looked for every few seconds instead.
         let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
         Ok(Self { hints, _watcher: watcher })

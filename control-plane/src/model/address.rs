@@ -127,7 +127,9 @@ fn choose<'a>(
         // Compose knows a network by its short name, Docker by `project_name`.
         let full = owner.project.as_ref().map(|project| format!("{project}_{name}"));
         let named = attachments.iter().find(|on| on.network == *name || Some(&on.network) == full.as_ref());
-        let problem = |reason: String, fix: String| Problem::new(&workload.name, reason, fix).at("portolan.network", name);
+        let problem = |reason: String, fix: String| {
+            Problem::new(&workload.name, reason, fix).at("portolan.network", name)
+        };
         return match named {
             Some(on) if reach.shares(&on.network) => Ok(Some(on)),
             Some(on) => Err(problem(

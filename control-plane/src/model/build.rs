@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::inventory::{Health, Inventory, State, Workload};
 
+use super::Options;
 use super::address::{self, Reach};
 use super::label::{self, Claims, RouteClaim};
 use super::problem::Problem;
 use super::topology::{Endpoint, EndpointState, Host, Match, Route, Service, ServiceName, Topology};
-use super::Options;
 
 /// What `inventory` adds up to, and what is wrong with it. The order of the workloads does not matter.
 ///
@@ -118,7 +118,10 @@ impl<'a> Builder<'a> {
                             "it is a replica of service {}, and its route {name:?} is not the same as that of {}",
                             member.service, first.workload.name
                         );
-                        let fix = format!("the route of {} stands; recreate the other replicas", first.workload.name);
+                        let fix = format!(
+                            "the route of {} stands; recreate the other replicas",
+                            first.workload.name
+                        );
                         self.problems.push(Problem::new(&member.workload.name, reason, fix));
                     }
                     Some(_) => {}

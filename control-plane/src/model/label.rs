@@ -16,9 +16,35 @@ const ROUTE_KEYS: &[&str] = &["host", "path"];
 const SERVICE_KEYS: &[&str] = &["enable", "health", "network", "port", "proxy", "service"];
 /// Keys of the vocabulary that this version does not know yet: better said than passed over.
 const PLANNED_KEYS: &[&str] = &[
-    "methods", "priority", "protocol", "version", "weight", "mirror", "outlier", "drain", "timeout", "idle-timeout",
-    "retries", "lb", "sticky", "max-connections", "max-requests", "max-pending", "strip", "rewrite", "redirect",
-    "respond", "cors", "limit", "allow", "deny", "auth", "compress", "max-body", "listen", "tls",
+    "methods",
+    "priority",
+    "protocol",
+    "version",
+    "weight",
+    "mirror",
+    "outlier",
+    "drain",
+    "timeout",
+    "idle-timeout",
+    "retries",
+    "lb",
+    "sticky",
+    "max-connections",
+    "max-requests",
+    "max-pending",
+    "strip",
+    "rewrite",
+    "redirect",
+    "respond",
+    "cors",
+    "limit",
+    "allow",
+    "deny",
+    "auth",
+    "compress",
+    "max-body",
+    "listen",
+    "tls",
 ];
 /// Planned keys that are followed by a name or a detail.
 const PLANNED_FAMILIES: &[&str] =
@@ -68,7 +94,8 @@ type Mistake = (String, String);
 /// Reads the labels of `workload` that begin with `prefix`.
 #[must_use]
 pub fn read(workload: &Workload, prefix: &str) -> (Claims, Vec<Problem>) {
-    let mut reader = Reader { workload, claims: Claims::default(), drafts: BTreeMap::new(), problems: Vec::new() };
+    let mut reader =
+        Reader { workload, claims: Claims::default(), drafts: BTreeMap::new(), problems: Vec::new() };
     for (label, value) in &workload.labels {
         let key = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
         if let Some(key) = key {
@@ -98,7 +125,8 @@ impl Reader<'_> {
             Some(rest) => match rest.split_once('.') {
                 Some((name, key)) if is_route_name(name) => self.route_key(name, key, value, prefix),
                 _ => Err((
-                    "a named route is routes.<name>.<key>, and its name has letters, digits, - and _ only".to_owned(),
+                    "a named route is routes.<name>.<key>, and its name has letters, digits, - and _ only"
+                        .to_owned(),
                     format!("write for example {prefix}.routes.api.path"),
                 )),
             },
@@ -175,7 +203,8 @@ fn unknown(key: &str, prefix: &str, known: &[&str]) -> Mistake {
     if family || PLANNED_KEYS.contains(&key) {
         return (
             format!("{key} is not supported by this version of Portolan"),
-            "remove it; what the route does without it may not be what you want, so it is not served".to_owned(),
+            "remove it; what the route does without it may not be what you want, so it is not served"
+                .to_owned(),
         );
     }
     let near = known
@@ -224,7 +253,9 @@ fn health(value: &str) -> Result<bool, Mistake> {
     match value {
         "require" => Ok(false),
         "ignore" => Ok(true),
-        _ => Err(("it is neither require nor ignore".to_owned(), "write \"require\" or \"ignore\"".to_owned())),
+        _ => {
+            Err(("it is neither require nor ignore".to_owned(), "write \"require\" or \"ignore\"".to_owned()))
+        }
     }
 }
 
@@ -270,7 +301,9 @@ fn one_host(text: &str) -> Result<Host, Mistake> {
 }
 
 fn path(value: &str) -> Result<PathMatch, Mistake> {
-    let example = "write /api for a prefix, =/api for exactly that, or ~/api/v[0-9]+ for a regular expression".to_owned();
+    let example =
+        "write /api for a prefix, =/api for exactly that, or ~/api/v[0-9]+ for a regular expression"
+            .to_owned();
     if let Some(regex) = value.strip_prefix('~') {
         return match regex_syntax_check(regex) {
             Ok(()) => Ok(PathMatch::Regex(regex.to_owned())),

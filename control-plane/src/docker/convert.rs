@@ -1,0 +1,307 @@
+//! From the engine's answers to our own types. Every field of the API may be missing: what has no sensible default is
+//! a named error, and only for the container it is about.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
+    ContainerSummaryStateEnum, EndpointSettings, HealthStatusEnum,
+};
+
+use crate::inventory::{Attachment, Health, Placement, State, Workload, WorkloadId};
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const NUMBER: &str = "com.docker.compose.container-number";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+
+/// How long the engine waits between the stop signal and SIGKILL where the container does not say.
+const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A container, with what only this provider needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Container {
+    pub(super) workload: Workload,
+    /// The signal that asks it to stop, without `SIG`.
+    pub(super) stop_signal: String,
+    pub(super) stop_timeout: Duration,
+    /// When it was started last, in nanoseconds since the Unix epoch by the engine's clock; 0 if never.
+    pub(super) started_at: i64,
+    /// What the list said of it when it was inspected: while that stays the same, no inspect is needed.
+    pub(super) listed: Listed,
+}
+
+/// What the list says of a container: enough to see that it has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    names: Vec<String>,
+    state: String,
+    health: String,
+    networks: BTreeMap<String, String>,
+}
+
+/// Why an answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine's answer on a container has no {0}")]
+pub(super) struct Missing(&'static str);
+
+/// The id of a listed container and what the list says of it; nothing for the one-off containers of `compose run`.
+pub(super) fn listed(summary: &ContainerSummary) -> Option<(WorkloadId, Listed)> {
+    let id = summary.id.clone()?;
+    let labels = summary.labels.as_ref();
+    if labels.is_some_and(|labels| is_one_off(labels)) {
+        return None;
+    }
+    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let networks = networks.into_iter().flatten();
+    let listed = Listed {
+        names: summary.names.clone().unwrap_or_default(),
+        state: summary.state.as_ref().map(ContainerSummaryStateEnum::to_string).unwrap_or_default(),
+        health: health_in_status(summary.status.as_deref().unwrap_or_default()).to_owned(),
+        networks: networks
+            .map(|(name, on)| (name.clone(), on.ip_address.clone().unwrap_or_default()))
+            .collect(),
+    };
+    Some((WorkloadId(id), listed))
+}
+
+/// `Up 3 minutes (healthy)`: the only place where every engine's list tells the health.
+fn health_in_status(status: &str) -> &str {
+    ["(healthy)", "(unhealthy)", "(health: starting)", "(Paused)"]
+        .into_iter()
+        .find(|mark| status.ends_with(mark))
+        .unwrap_or_default()
+}
+
+fn is_one_off(labels: &HashMap<String, String>) -> bool {
+    labels.get(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// A container, from the answer to an inspect.
+pub(super) fn container(inspect: ContainerInspectResponse, listed: Listed) -> Result<Container, Missing> {
+    let id = WorkloadId(inspect.id.ok_or(Missing("id"))?);
+    let config = inspect.config.unwrap_or_default();
+    let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
+    let host = inspect.host_config.unwrap_or_default();
+    let state = inspect.state.unwrap_or_default();
+    let networks = inspect.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let name = inspect.name.ok_or(Missing("name"))?;
+    let stop_timeout = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
+    Ok(Container {
+        workload: Workload {
+            id,
+            name: name.trim_start_matches('/').to_owned(),
+            project: labels.get(PROJECT).cloned(),
+            service: labels.get(SERVICE).cloned(),
+            number: labels.get(NUMBER).and_then(|number| number.parse().ok()),
+            labels,
+            placement: placement(host.network_mode.as_deref().unwrap_or_default(), networks),
+            exposed_ports: config
+                .exposed_ports
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|port| tcp(port))
+                .collect(),
+            state: life(&state),
+            health: health(&state),
+            created: nanoseconds(inspect.created.as_deref()) / 1_000_000_000,
+        },
+        stop_signal: signal_name(config.stop_signal.as_deref().unwrap_or("TERM")),
+        stop_timeout: stop_timeout.map_or(DEFAULT_STOP_TIMEOUT, Duration::from_secs),
+        started_at: nanoseconds(state.started_at.as_deref()),
+        listed,
+    })
+}
+
+/// `8080/tcp`, or `8080`.
+fn tcp(port: &str) -> Option<u16> {
+    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    (protocol == "tcp").then(|| number.parse().ok()).flatten()
+}
+
+fn placement(mode: &str, networks: HashMap<String, EndpointSettings>) -> Placement {
+    if mode == "host" {
+        return Placement::Host;
+    }
+    if let Some(owner) = mode.strip_prefix("container:") {
+        return Placement::SharedWith(WorkloadId(owner.to_owned()));
+    }
+    let mut attachments: Vec<Attachment> = networks
+        .into_iter()
+        .filter(|(name, _)| name != "none")
+        .map(|(network, on)| Attachment { network, addresses: addresses(&on) })
+        .collect();
+    attachments.sort();
+    Placement::Networks(attachments)
+}
+
+fn addresses(on: &EndpointSettings) -> Vec<IpAddr> {
+    let both = [on.ip_address.as_deref(), on.global_ipv6_address.as_deref()];
+    both.into_iter().flatten().filter_map(|address| address.parse().ok()).collect()
+}
+
+fn life(state: &ContainerState) -> State {
+    use ContainerStateStatusEnum as Status;
+    match state.status {
+        Some(Status::CREATED) => State::Created,
+        Some(Status::PAUSED) => State::Paused,
+        Some(Status::RUNNING) => State::Running,
+        Some(Status::STOPPING) => State::Stopping,
+        // Between two lives: it comes back with a start event.
+        Some(Status::RESTARTING | Status::REMOVING | Status::EXITED | Status::DEAD) => State::Stopped,
+        Some(Status::EMPTY) | None if state.paused == Some(true) => State::Paused,
+        Some(Status::EMPTY) | None if state.running == Some(true) => State::Running,
+        Some(Status::EMPTY) | None => State::Stopped,
+    }
+}
+
+fn health(state: &ContainerState) -> Health {
+    match state.health.as_ref().and_then(|health| health.status) {
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+        Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::None,
+    }
+}
+
+/// `SIGTERM`, `term` and `15` are one signal.
+pub(super) fn signal_name(signal: &str) -> String {
+    let name = signal.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    match name {
+        "1" => "HUP",
+        "2" => "INT",
+        "3" => "QUIT",
+        "9" => "KILL",
+        "10" => "USR1",
+        "12" => "USR2",
+        "15" => "TERM",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// Nanoseconds since the Unix epoch; 0 for no time, and for the year 1 that the engine writes for "never".
+fn nanoseconds(time: Option<&str>) -> i64 {
+    time.and_then(|time| humantime::parse_rfc3339_weak(&in_utc(time)).ok())
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+/// The engine writes UTC as `Z`; its list of older versions as `+00:00`.
+fn in_utc(time: &str) -> String {
+    time.strip_suffix("+00:00").map_or_else(|| time.to_owned(), |time| format!("{time}Z"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What an engine says of a running container; the fields are those of API 1.41 and of 1.51.
+    pub(in super::super) fn inspected(id: &str, change: impl FnOnce(&mut Value)) -> ContainerInspectResponse {
+        let mut value = json!({
+            "Id": id,
+            "Created": "2026-11-24T13:18:46.123456789Z",
+            "Name": format!("/shop-{id}-1"),
+            "State": {
+                "Status": "running", "Running": true, "Paused": false, "Restarting": false, "Dead": false,
+                "StartedAt": "2026-11-24T13:18:47.5Z", "FinishedAt": "0001-01-01T00:00:00Z",
+                "Health": {"Status": "healthy", "FailingStreak": 0, "Log": []}
+            },
+            "HostConfig": {"NetworkMode": "shop_frontends"},
+            "Config": {
+                "ExposedPorts": {"8080/tcp": {}, "53/udp": {}},
+                "StopSignal": "SIGQUIT",
+                "StopTimeout": 30,
+                "Labels": {
+                    "com.docker.compose.project": "shop",
+                    "com.docker.compose.service": "frontend",
+                    "com.docker.compose.container-number": "1",
+                    "portolan.host": "shop.localhost"
+                }
+            },
+            "NetworkSettings": {"Networks": {
+                "shop_frontends": {"IPAddress": "172.20.0.3", "GlobalIPv6Address": "fd00::3"},
+                "shop_app": {"IPAddress": "172.21.0.3", "GlobalIPv6Address": ""}
+            }}
+        });
+        change(&mut value);
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_running_container_is_read_in_full() {
+        let container = container(inspected("a", |_| ()), Listed::default()).unwrap();
+        let workload = &container.workload;
+        assert_eq!(workload.name, "shop-a-1");
+        assert_eq!(
+            (workload.project.as_deref(), workload.service.as_deref()),
+            (Some("shop"), Some("frontend"))
+        );
+        assert_eq!(workload.number, Some(1));
+        assert_eq!((workload.state, workload.health), (State::Running, Health::Healthy));
+        assert_eq!(workload.exposed_ports.iter().copied().collect::<Vec<_>>(), [8080]);
+        assert_eq!(workload.created, 1_795_526_326);
+        let Placement::Networks(on) = &workload.placement else { panic!("{workload:?}") };
+        assert_eq!(on[0].network, "shop_app");
+        assert_eq!(on[1].addresses, ["172.20.0.3".parse::<IpAddr>().unwrap(), "fd00::3".parse().unwrap()]);
+        assert_eq!((container.stop_signal.as_str(), container.stop_timeout.as_secs()), ("QUIT", 30));
+        assert_eq!(container.started_at, 1_795_526_327_500_000_000);
+    }
+
+    #[test]
+    fn network_modes_are_told_apart() {
+        let host = inspected("a", |value| value["HostConfig"]["NetworkMode"] = json!("host"));
+        assert_eq!(container(host, Listed::default()).unwrap().workload.placement, Placement::Host);
+        let shared = inspected("a", |value| value["HostConfig"]["NetworkMode"] = json!("container:b"));
+        let shared = container(shared, Listed::default()).unwrap().workload.placement;
+        assert_eq!(shared, Placement::SharedWith(WorkloadId("b".into())));
+    }
+
+    #[test]
+    fn an_almost_empty_answer_has_defaults_and_an_empty_one_is_named() {
+        let bare: ContainerInspectResponse =
+            serde_json::from_value(json!({"Id": "a", "Name": "/x"})).unwrap();
+        let bare = container(bare, Listed::default()).unwrap();
+        assert_eq!((bare.workload.state, bare.workload.health), (State::Stopped, Health::None));
+        assert_eq!((bare.stop_signal.as_str(), bare.started_at), ("TERM", 0));
+        let none: ContainerInspectResponse = serde_json::from_value(json!({})).unwrap();
+        assert!(container(none, Listed::default()).unwrap_err().to_string().contains("id"));
+    }
+
+    #[test]
+    fn the_list_of_old_and_new_engines_tells_state_and_health() {
+        for (extra, status) in [
+            (json!({}), "Up 3 seconds (healthy)"),
+            (json!({"Health": {"Status": "healthy"}}), "Up 1 second (healthy)"),
+        ] {
+            let mut value = json!({
+                "Id": "a", "Names": ["/x"], "State": "running", "Status": status,
+                "Labels": {}, "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.0.0.2"}}}
+            });
+            value.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let (_, listed) = listed(&serde_json::from_value(value).unwrap()).unwrap();
+            assert_eq!(listed.health, "(healthy)");
+            assert_eq!(listed.networks["n"], "10.0.0.2");
+        }
+    }
+
+    #[test]
+    fn one_off_containers_are_passed_over() {
+        let value = json!({"Id": "a", "Labels": {"com.docker.compose.oneoff": "True"}});
+        assert!(listed(&serde_json::from_value(value).unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_signal_has_one_name() {
+        for name in ["SIGTERM", "term", "15", "TERM"] {
+            assert_eq!(signal_name(name), "TERM");
+        }
+        assert_eq!(signal_name("SIGRTMIN+3"), "RTMIN+3");
+    }
+}
