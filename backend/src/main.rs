@@ -1,2 +1,48 @@
-//! Placeholder.
-fn main() {}
+//! The binary `backend`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keys and values over HTTP, kept in Redis: GET, POST, PUT, DELETE /messages.
+#[derive(Debug, Parser)]
+#[command(name = "backend", version, about)]
+struct Cli {
+    #[command(flatten)]
+    logging: lifecycle::logging::Options,
+    #[command(flatten)]
+    http: lifecycle::http::Options,
+    #[command(flatten)]
+    store: backend::store::Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve requests (the default).
+    Serve,
+    /// Ask the backend on this host how it is; exit code 0 or 1.
+    Health,
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    if matches!(cli.command, Some(Command::Health)) {
+        return cli.http.check_health().await;
+    }
+    lifecycle::logging::init(&cli.logging)?;
+    let store = cli.store.open()?;
+    let listener = cli.http.bind().await?;
+    backend::serve(listener, &cli.http, store, lifecycle::shutdown::signal()?).await
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("backend: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,2 +1,48 @@
-//! Placeholder.
-fn main() {}
+//! The binary `frontend`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A page that shows and saves messages, through the backend.
+#[derive(Debug, Parser)]
+#[command(name = "frontend", version, about)]
+struct Cli {
+    #[command(flatten)]
+    logging: lifecycle::logging::Options,
+    #[command(flatten)]
+    http: lifecycle::http::Options,
+    #[command(flatten)]
+    backend: frontend::BackendOptions,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve requests (the default).
+    Serve,
+    /// Ask the frontend on this host how it is; exit code 0 or 1.
+    Health,
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    if matches!(cli.command, Some(Command::Health)) {
+        return cli.http.check_health().await;
+    }
+    lifecycle::logging::init(&cli.logging)?;
+    let backend = cli.backend.open()?;
+    let listener = cli.http.bind().await?;
+    frontend::serve(listener, &cli.http, backend, lifecycle::shutdown::signal()?).await
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("frontend: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

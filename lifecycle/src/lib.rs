@@ -2,5 +2,6 @@
 
 pub mod duration;
 pub mod health;
+pub mod http;
 pub mod logging;
 pub mod shutdown;
