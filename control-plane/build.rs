@@ -41,7 +41,7 @@ fn main() -> Result<()> {
 /// The descriptor set inside the envoy-types package. The crate does not export it, so cargo is asked where it lies.
 fn shipped_descriptors() -> Result<PathBuf> {
     let metadata = Command::new(std::env::var("CARGO")?)
-        .args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform"])
+        .args(["metadata", "--format-version=1", "--locked", "--filter-platform"])
         .arg(std::env::var("TARGET")?)
         .output()
         .context("cannot run cargo metadata")?;
