@@ -11,6 +11,7 @@ use tracing::warn;
 
 /// How to reach Redis.
 #[derive(Debug, Clone, Args)]
+#[group(id = "store")]
 pub struct Options {
     /// Where Redis is.
     #[arg(long, env = "REDIS_URL", value_name = "URL", default_value = "redis://redis:6379")]
@@ -39,6 +40,8 @@ impl Options {
         let pool = Pool::builder()
             .max_size(self.redis_connections)
             .connection_timeout(self.redis_timeout)
+            // One that is refused is told at once, with its reason; the next request tries again.
+            .retry_connection(false)
             .build_unchecked(manager);
         Ok(Store { pool, key: self.redis_key.clone(), timeout: self.redis_timeout })
     }

@@ -11,6 +11,7 @@ use tracing::warn;
 
 /// How to reach the backend.
 #[derive(Debug, Clone, Args)]
+#[group(id = "backend")]
 pub struct Options {
     /// Where the backend is.
     #[arg(long, env = "BACKEND_URL", value_name = "URL", default_value = "http://backend:8080")]

@@ -31,6 +31,7 @@ const SERVED_BY: &str = "x-served-by";
 
 /// How a server runs and stops.
 #[derive(Debug, Clone, clap::Args)]
+#[group(id = "http")]
 pub struct Options {
     /// Where to listen.
     #[arg(long, env = "LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080", global = true)]

@@ -14,6 +14,7 @@ pub enum Format {
 
 /// The flags of every binary.
 #[derive(Debug, Clone, Args)]
+#[group(id = "logging")]
 pub struct Options {
     /// How logs look; RUST_LOG chooses how much is logged (default: info).
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text", global = true)]
