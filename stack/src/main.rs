@@ -44,7 +44,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let options = Options { edge_port, grpc_port: cli.grpc_port, frontends, folder };
     let mut system = System::start(options, binaries)?;
     print_addresses(&system);
-    let ended = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(watch(&mut system));
+    let ended =
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(watch(&mut system));
     eprintln!("==> Stopping everything");
     system.stop();
     ended

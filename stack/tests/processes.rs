@@ -1,2 +1,268 @@
-//! x
-fn main() {}
+//! The system as local processes: real Envoy, real Redis, real grpcurl. The tests share one system, one after another.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use common::*;
+use libtest_mimic::{Arguments, Trial};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use stack::binaries::Binaries;
+use stack::ports;
+use stack::process::Process;
+use stack::system::{Options, System};
+use stack::wait::until;
+use tokio::sync::Mutex;
+
+type Shared = Arc<Mutex<System>>;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    // This thread starts all children, and outlives the tests.
+    let folder = tempfile::tempdir().expect("a folder for the system");
+    let system = start(folder.path().to_owned()).expect("the system starts");
+    let shared = Arc::new(Mutex::new(system));
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&shared)));
+    if conclusion.has_failed() {
+        let logs = shared.blocking_lock().folder().join("logs");
+        for log in fs::read_dir(logs).into_iter().flatten().flatten() {
+            eprintln!(
+                "---- {}\n{}",
+                log.path().display(),
+                tail(&fs::read_to_string(log.path()).unwrap_or_default())
+            );
+        }
+    }
+    drop(shared);
+    conclusion.exit_code()
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+fn start(folder: std::path::PathBuf) -> Result<System> {
+    let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 3, folder };
+    System::start(options, Binaries::build()?)
+}
+
+fn trials(system: Option<&Shared>) -> Vec<Trial> {
+    let test = |name: &str, test: fn(&mut System) -> Result<()>| {
+        let system = system.cloned();
+        Trial::test(name, move || {
+            let system = system.ok_or("no system")?;
+            test(&mut system.blocking_lock()).map_err(|error| format!("{error:#}").into())
+        })
+    };
+    vec![
+        test("thirty_requests_reach_each_of_three_frontends_8_to_12_times", |system| {
+            thirty_requests_reach_each_of_three_frontends_8_to_12_times(&system.site()?)
+        }),
+        test("the_form_saves_through_the_backend_and_leads_back", |system| {
+            the_form_saves_through_the_backend_and_leads_back(&system.site()?)
+        }),
+        test("the_backend_stores_reads_changes_and_deletes", |system| {
+            the_backend_stores_reads_changes_and_deletes(&system.site()?)
+        }),
+        test("wrong_input_is_told_and_never_a_500", |system| {
+            wrong_input_is_told_and_never_a_500(&system.site()?)
+        }),
+        test("the_dashboard_reads_and_changes_nothing", |system| {
+            the_dashboard_reads_and_changes_nothing(&system.site()?)
+        }),
+        test("every_request_is_in_the_access_log_once", |system| {
+            let log = system.folder().join("logs/envoy.log");
+            every_request_is_in_the_access_log_once(&system.site()?, || Ok(fs::read_to_string(&log)?))
+        }),
+        test("an_unknown_host_is_404", |system| an_unknown_host_is_404(&system.site()?)),
+        test("everything_in_envoy_came_over_ads", |system| {
+            everything_in_envoy_came_over_ads(&system.site()?)
+        }),
+        test("grpcurl_lists_describes_and_prints_in_full", |system| {
+            grpcurl_lists_describes_and_prints_in_full(&format!("127.0.0.1:{}", system.options().grpc_port))
+        }),
+        test("an_edited_services_file_moves_the_rotation", an_edited_services_file_moves_the_rotation),
+        test(
+            "a_faulty_services_file_leaves_the_last_good_one",
+            a_faulty_services_file_leaves_the_last_good_one,
+        ),
+        test("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
+        test(
+            "a_restart_of_the_control_plane_changes_nothing_in_envoy",
+            a_restart_of_the_control_plane_changes_nothing,
+        ),
+        test("a_frontend_finishes_what_it_has_before_it_stops", a_frontend_says_no_before_it_stops),
+        test("a_port_in_use_is_told_in_one_line", a_port_in_use_is_told_in_one_line),
+        test("cargo_stack_ends_everything_on_ctrl_c", |_| cargo_stack_ends_everything(Signal::INT)),
+        test("cargo_stack_leaves_nothing_when_it_is_killed", |_| cargo_stack_ends_everything(Signal::KILL)),
+    ]
+}
+
+fn an_edited_services_file_moves_the_rotation(system: &mut System) -> Result<()> {
+    let site = system.site()?;
+    fs::write(system.services_file(), system.services(2))?;
+    rotation_of(&site, 2)?;
+    fs::write(system.services_file(), system.services(3))?;
+    rotation_of(&site, 3)?;
+    Ok(())
+}
+
+fn a_faulty_services_file_leaves_the_last_good_one(system: &mut System) -> Result<()> {
+    let site = system.site()?;
+    let good = system.services(3);
+    fs::write(system.services_file(), "services:\n  frontend:\n    endpoint: []\n")?;
+    until("the log says where the mistake is", LIMIT, || {
+        let log = system.process("control-plane")?.log();
+        ensure!(
+            log.contains("services.yaml:3:") && log.contains("the last good one stands"),
+            "{}",
+            tail(&log)
+        );
+        Ok(())
+    })?;
+    rotation_of(&site, 3)?;
+    fs::write(system.services_file(), good)?;
+    rotation_of(&site, 3)?;
+    Ok(())
+}
+
+fn acknowledged_writes_survive_a_killed_redis(system: &mut System) -> Result<()> {
+    let site = system.site()?;
+    let keys = write(&site, "process", 1_000)?;
+    let backend = system.process("backend")?.id();
+    system.take("redis")?.kill()?;
+    without_its_store_the_backend_answers_503(&site)?;
+    system.start_redis()?;
+    all_are_there(&site, &keys)?;
+    ensure!(system.process("backend")?.id() == backend, "the backend was not restarted");
+    system.check()?;
+    // What failed meanwhile took hosts out for some seconds: the next test finds all three again.
+    rotation_of(&site, 3)?;
+    Ok(())
+}
+
+fn stat(system: &System, name: &str) -> Result<u64> {
+    let text = system.site()?.get(DASHBOARD, &format!("/stats?filter={name}"))?.text()?;
+    let values = text.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    Ok(values.sum())
+}
+
+fn a_restart_of_the_control_plane_changes_nothing(system: &mut System) -> Result<()> {
+    let site = system.site()?;
+    let changes = "(cluster_manager.cluster_(added|modified|removed)|listener_manager.listener_(added|modified|removed)|rds.http.config_reload)$";
+    let before = stat(system, changes)?;
+    let connects = stat(system, "cluster.control-plane.upstream_cx_total$")?;
+    system.take("control-plane")?.kill()?;
+    ensure!(rotation(&site, 6)?.len() == 3, "traffic goes on without it");
+    system.start_control_plane()?;
+    until("Envoy is back at the control plane", LIMIT, || {
+        ensure!(stat(system, "cluster.control-plane.upstream_cx_total$")? > connects, "not yet");
+        ensure!(stat(system, "control_plane.connected_state$")? == 1, "not yet connected");
+        Ok(())
+    })?;
+    rotation_of(&site, 3)?;
+    ensure!(stat(system, changes)? == before, "Envoy's configuration changed");
+    ensure!(stat(system, "update_rejected$")? == 0, "Envoy refused something");
+    Ok(())
+}
+
+fn a_frontend_says_no_before_it_stops(system: &mut System) -> Result<()> {
+    let logs = system.folder().join("logs");
+    let port = ports::free()?;
+    let frontend = Binaries::build()?.frontend;
+    let mut process = Process::start("leaving", &logs, &frontend, |command| {
+        command.env("LISTEN", format!("127.0.0.1:{port}")).env("DRAIN_DELAY", "2s");
+    })?;
+    let answers = |expected: u16| {
+        let found = reqwest::blocking::get(format!("http://127.0.0.1:{port}/health"))?.status().as_u16();
+        ensure!(found == expected, "it answers {found}");
+        Ok(())
+    };
+    until("it serves", LIMIT, || answers(200))?;
+    process.signal(Signal::TERM)?;
+    until("its health check says no while it still serves", LIMIT, || answers(503))?;
+    ensure!(process.wait(LIMIT)?.success(), "its exit code is 0");
+    Ok(())
+}
+
+fn a_port_in_use_is_told_in_one_line(system: &mut System) -> Result<()> {
+    let port = system.options().grpc_port;
+    let output = Command::new(Binaries::build()?.portolan)
+        .args(["serve", "--file", "none.yaml", "--listen", &format!("127.0.0.1:{port}")])
+        .output()?;
+    let text = String::from_utf8(output.stderr)?;
+    ensure!(output.status.code() == Some(1), "{output:?}", output = output.status);
+    ensure!(
+        text.lines().count() == 1 && text.contains(&port.to_string()) && text.contains("--listen"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// The children of a process, and theirs.
+fn descendants(parent: u32) -> Vec<u32> {
+    let output = Command::new("ps").args(["-e", "-o", "pid=,ppid="]).output().expect("ps");
+    let table: Vec<(u32, u32)> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().filter_map(|word| word.parse().ok());
+            Some((words.next()?, words.next()?))
+        })
+        .collect();
+    let mut found = vec![parent];
+    let mut at = 0;
+    while at < found.len() {
+        let children = table.iter().filter(|(_, ppid)| *ppid == found[at]).map(|(pid, _)| *pid);
+        found.extend(children.collect::<Vec<_>>());
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+fn cargo_stack_ends_everything(signal: Signal) -> Result<()> {
+    let (edge, grpc) = (ports::free()?.to_string(), ports::free()?.to_string());
+    // It keeps its data under target/stack: not while somebody's own stack runs there.
+    let output = tempfile::NamedTempFile::new()?;
+    let mut stack = Command::new(env!("CARGO_BIN_EXE_stack"))
+        .args(["--port", &edge, "--grpc-port", &grpc])
+        .stdout(output.reopen()?)
+        .stderr(Stdio::null())
+        .spawn()?;
+    let id = Pid::from_raw(i32::try_from(stack.id())?).context("no process id")?;
+    let ready = until("the table of addresses", Duration::from_secs(300), || {
+        let text = fs::read_to_string(output.path())?;
+        ensure!(stack.try_wait()?.is_none(), "it ended: {text}");
+        ensure!(
+            text.contains("http://frontend.localhost:") && text.contains("Ctrl-C ends everything"),
+            "{text}"
+        );
+        Ok(())
+    });
+    let children = descendants(stack.id());
+    kill_process(id, signal)?;
+    let status = stack.wait()?;
+    ready?;
+    ensure!(children.len() >= 7, "Redis, backend, three frontends, control plane, Envoy: {children:?}");
+    ensure!(signal == Signal::KILL || status.success(), "{status}");
+    until("no child is left", LIMIT, || {
+        let alive = |id: &&u32| {
+            let pid = i32::try_from(**id).ok().and_then(Pid::from_raw);
+            let defunct =
+                fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+            pid.is_some_and(|pid| test_kill_process(pid).is_ok()) && !defunct
+        };
+        let left: Vec<&u32> = children.iter().filter(alive).collect();
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+}

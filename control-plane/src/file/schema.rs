@@ -120,7 +120,15 @@ fn workload(
 
 fn place(error: &serde_saphyr::Error) -> String {
     let message = error.to_string();
+    // The first line is the message; it begins with the place, which is said once already.
     let message = message.lines().next().unwrap_or_default();
+    let message = message
+        .split_once(": ")
+        .map_or(message, |(place, rest)| if place == "error" { rest } else { message });
+    let message = match message.split_once(": ") {
+        Some((place, rest)) if place.starts_with("line ") => rest,
+        _ => message,
+    };
     match error.location() {
         Some(at) => format!("{}:{}: {message}", at.line(), at.column()),
         None => format!("1:1: {message}"),
