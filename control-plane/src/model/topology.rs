@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::inventory::WorkloadId;
+
 /// Everything that is routed, and where to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
@@ -18,6 +20,22 @@ impl Topology {
     /// Every route with its host, hosts in order of their names, routes in the order in which they are matched.
     pub fn routes_in_order(&self) -> impl Iterator<Item = (&Host, &Route)> {
         self.hosts.iter().flat_map(|(host, routes)| routes.iter().map(move |route| (host, route)))
+    }
+
+    /// The routes that a request for `host` is offered, in order: those of the host itself, then those of the
+    /// wildcards that cover it, the longer ones first. What follows a route that takes every request is left out.
+    #[must_use]
+    pub fn routes_of(&self, host: &Host) -> Vec<&Route> {
+        let mut covering: Vec<&Host> = self.hosts.keys().filter(|other| other.covers(host)).collect();
+        covering.sort_by_key(|host| host.breadth());
+        let mut routes = Vec::new();
+        for route in covering.into_iter().flat_map(|host| &self.hosts[host]) {
+            routes.push(route);
+            if route.matches.is_everything() {
+                break;
+            }
+        }
+        routes
     }
 }
 
@@ -50,6 +68,8 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// Name of the workload.
     pub workload: String,
+    /// Its identity.
+    pub id: WorkloadId,
 }
 
 /// Whether an endpoint takes new requests.
@@ -82,6 +102,30 @@ impl fmt::Display for Host {
     }
 }
 
+impl Host {
+    /// Whether every request for `other` is one for this host too: what a route of this host is asked after those
+    /// of `other` itself.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::Suffix(suffix), Self::Exact(name)) => name.len() > suffix.len() && name.ends_with(suffix),
+            (Self::Suffix(suffix), Self::Suffix(name)) => name.ends_with(suffix),
+            (Self::Exact(one), Self::Exact(name)) => one == name,
+            (Self::Suffix(_) | Self::Exact(_), _) => false,
+        }
+    }
+
+    /// Sorts the more specific of two hosts that cover each other first.
+    fn breadth(&self) -> (u8, Reverse<usize>) {
+        match self {
+            Self::Exact(name) => (0, Reverse(name.len())),
+            Self::Suffix(suffix) => (1, Reverse(suffix.len())),
+            Self::Any => (2, Reverse(0)),
+        }
+    }
+}
+
 /// How a path is matched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathMatch {
@@ -91,6 +135,13 @@ pub enum PathMatch {
     Prefix(String),
     /// A regular expression (RE2) that matches the whole path.
     Regex(String),
+}
+
+/// Every path.
+impl Default for PathMatch {
+    fn default() -> Self {
+        Self::Prefix("/".to_owned())
+    }
 }
 
 impl PathMatch {
@@ -115,10 +166,18 @@ impl fmt::Display for PathMatch {
 }
 
 /// Everything a request must have to be taken by a route, besides its host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match {
     /// How the path is matched.
     pub path: PathMatch,
+}
+
+impl Match {
+    /// Whether every request has it, so that nothing after it is asked.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.path == PathMatch::default()
+    }
 }
 
 /// Which requests of a host go to which service.

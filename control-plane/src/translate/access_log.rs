@@ -77,9 +77,9 @@ pub(super) fn json_on_stdout() -> AccessLog {
 
 #[cfg(test)]
 mod tests {
+    use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
     use envoy_types::pb::envoy::extensions::access_loggers::stream::v3::StdoutAccessLog as Real;
     use envoy_types::pb::envoy::extensions::access_loggers::stream::v3::stdout_access_log::AccessLogFormat;
-    use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
     use prost::Message;
 
     use super::*;
