@@ -1,10 +1,10 @@
 //! The HTTP listener. It depends on no container: routes come over RDS, so that no deploy touches a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
-use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
+use envoy_types::pb::envoy::config::core::v3::{CidrRange, Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
@@ -56,6 +56,12 @@ fn listen_address(listen: SocketAddr) -> envoy_types::pb::envoy::config::core::v
     address
 }
 
+/// No client's address. An empty list would mean Envoy's default, which is every private one.
+fn nobody() -> InternalAddressConfig {
+    let broadcast = CidrRange { address_prefix: Ipv4Addr::BROADCAST.to_string(), prefix_len: uint(32) };
+    InternalAddressConfig { cidr_ranges: vec![broadcast], ..Default::default() }
+}
+
 /// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
 fn connection_manager() -> hcm::HttpConnectionManager {
     let yes = Some(BoolValue { value: true });
@@ -74,9 +80,9 @@ fn connection_manager() -> hcm::HttpConnectionManager {
         access_log: vec![access_log::json_on_stdout()],
         // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
         use_remote_address: yes,
-        // Nobody is trusted for his address: behind a published port every client seems to come from Docker's bridge,
+        // Nobody is trusted for their address: behind a published port every client seems to come from Docker's bridge,
         // and `x-envoy-*` headers of an "internal" client would set retries and time-outs.
-        internal_address_config: Some(InternalAddressConfig::default()),
+        internal_address_config: Some(nobody()),
         // One path has one spelling: `/a//b`, `/a/%2e%2e/b` and `/a%2Fb` must not get round a route.
         normalize_path: yes,
         merge_slashes: true,

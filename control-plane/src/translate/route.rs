@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
+use envoy_types::pb::google::protobuf::UInt64Value;
 
 use crate::model::{Host, PathMatch, Route, Topology};
 
@@ -26,6 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// A request that never reached an application is tried again, on another host: nobody notices that one went away.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 const RETRIES: u32 = 2;
+/// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
+/// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
+const RETRY_BODY_BYTES: u64 = 256 * 1024;
 /// How often another host is drawn when one comes up that was tried already.
 const HOST_SELECTION_ATTEMPTS: i64 = 5;
 
@@ -58,7 +62,13 @@ fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
 }
 
 fn a_virtual_host(name: &str, domain: &str, routes: Vec<PbRoute>) -> VirtualHost {
-    VirtualHost { name: name.to_owned(), domains: vec![domain.to_owned()], routes, ..Default::default() }
+    VirtualHost {
+        name: name.to_owned(),
+        domains: vec![domain.to_owned()],
+        routes,
+        request_body_buffer_limit: Some(UInt64Value { value: RETRY_BODY_BYTES }),
+        ..Default::default()
+    }
 }
 
 fn not_found(name: &str, body: &str) -> PbRoute {
