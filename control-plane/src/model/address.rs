@@ -212,8 +212,11 @@ fn named<'a>(
     }
 }
 
-fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    let mut items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    items.sort();
+fn list<T: ToString + Ord>(items: impl IntoIterator<Item = T>) -> String {
+    joined(items.into_iter().collect::<BTreeSet<T>>())
+}
+
+fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }

@@ -1,5 +1,6 @@
 //! Who gets the routes: what the replicas of a service agree on, and who stands where two services want the same.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Options;
@@ -104,7 +105,7 @@ impl<'a> Contest<'a> {
                     member,
                     name,
                     format!("{host} is the host of the dashboard, and no container may stand in for it"),
-                    "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST".to_owned(),
+                    "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST",
                 ));
                 continue;
             }
@@ -114,6 +115,7 @@ impl<'a> Contest<'a> {
             let route = Route {
                 name: route.to_owned(),
                 matches: claim.matches.clone(),
+                priority: claim.priority,
                 service: member.service.clone(),
                 since: member.workload.created,
             };
@@ -127,31 +129,48 @@ impl<'a> Contest<'a> {
         self.candidates.entry((host.clone(), route.matches.clone())).or_default().push(candidate);
     }
 
-    /// One candidate for each place: one that is there before one that is away, the holder before a newcomer, the
-    /// older before the younger.
+    /// One candidate for each place, in the order in which they are matched.
     fn decide(mut self, problems: &mut Vec<Problem>) -> BTreeMap<Host, Vec<Route>> {
-        let mut hosts: BTreeMap<Host, Vec<Route>> = BTreeMap::new();
+        let mut hosts: BTreeMap<Host, Vec<Candidate<'a>>> = BTreeMap::new();
         for ((host, matches), mut candidates) in std::mem::take(&mut self.candidates) {
             candidates.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
             let mut candidates = candidates.into_iter();
             let Some(winner) = candidates.next() else { continue };
-            for (member, name) in candidates.filter_map(|loser| loser.claim) {
+            // A stopped container that makes room for one that runs is no mistake.
+            for loser in candidates.filter(|loser| !loser.away || winner.away) {
+                let Some((member, name)) = loser.claim else { continue };
                 let reason = format!(
-                    "{host} with path {} belongs to {} already, whose claim is older",
-                    matches.path, winner.route.name
+                    "{host} with path {} belongs to {} already, {}",
+                    matches.path,
+                    winner.route.name,
+                    winner.advantage(&loser)
                 );
-                let fix = "give one of the two another host or path".to_owned();
-                problems.push(self.problem(member, name, reason, fix));
+                problems.push(self.problem(member, name, reason, "give one of the two another host or path"));
             }
-            hosts.entry(host).or_default().push(winner.route);
+            hosts.entry(host).or_default().push(winner);
         }
-        for routes in hosts.values_mut() {
-            routes.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        }
-        hosts
+        hosts.into_iter().map(|(host, candidates)| (host, self.sorted(candidates, problems))).collect()
     }
 
-    fn problem(&self, member: &Member<'_>, route: &str, reason: String, fix: String) -> Problem {
+    fn sorted(&self, mut candidates: Vec<Candidate<'a>>, problems: &mut Vec<Problem>) -> Vec<Route> {
+        candidates.sort_by(|a, b| a.route.sort_key().cmp(&b.route.sort_key()));
+        let mut all = candidates.iter().skip_while(|candidate| !candidate.route.matches.is_everything());
+        if let Some(takes_all) = all.next() {
+            for (candidate, (member, name)) in all.filter_map(|candidate| Some((candidate, candidate.claim?)))
+            {
+                let reason = format!(
+                    "no request reaches its path {}, because {} takes every path before it",
+                    candidate.route.matches.path, takes_all.route.name
+                );
+                let priority = label_of(&self.options.label_prefix, name, "priority");
+                let fix = format!("give it a higher {priority} than {}", takes_all.route.priority);
+                problems.push(self.problem(member, name, reason, &fix));
+            }
+        }
+        candidates.into_iter().map(|candidate| candidate.route).collect()
+    }
+
+    fn problem(&self, member: &Member<'_>, route: &str, reason: String, fix: &str) -> Problem {
         let label = label_of(&self.options.label_prefix, route, "host");
         let value = member.workload.labels.get(&label).map_or("", String::as_str);
         Problem::new(member.workload, reason, fix).at(&label, value)
@@ -159,8 +178,24 @@ impl<'a> Contest<'a> {
 }
 
 impl Candidate<'_> {
-    fn seniority(&self) -> (bool, bool, i64, &ServiceName, &str) {
-        (self.away, !self.held, self.route.since, &self.route.service, &self.route.name)
+    /// Sorts the one that gets a place first: one that is there before one that is away, then by priority, the holder
+    /// before a newcomer, the older before the younger.
+    fn seniority(&self) -> (bool, Reverse<i32>, bool, i64, &ServiceName, &str) {
+        let Route { priority, since, service, name, .. } = &self.route;
+        (self.away, Reverse(*priority), !self.held, *since, service, name)
+    }
+
+    /// Why this one got the place and not `other`.
+    fn advantage(&self, other: &Self) -> &'static str {
+        if self.route.priority > other.route.priority {
+            "whose priority is higher"
+        } else if self.held && !other.held {
+            "which had it first"
+        } else if self.route.since < other.route.since {
+            "whose claim is older"
+        } else {
+            "which is as old, and before it in the alphabet"
+        }
     }
 }
 

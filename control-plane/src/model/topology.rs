@@ -23,18 +23,16 @@ impl Topology {
     }
 
     /// The routes that a request for `host` is offered, in order: those of the host itself, then those of the
-    /// wildcards that cover it, the longer ones first. What follows a route that takes every request is left out.
+    /// wildcards that cover it, the longer ones first; a higher priority comes before all that. What follows a route that takes every request is left out.
     #[must_use]
     pub fn routes_of(&self, host: &Host) -> Vec<&Route> {
         let mut covering: Vec<&Host> = self.hosts.keys().filter(|other| other.covers(host)).collect();
         covering.sort_by_key(|host| host.breadth());
-        let mut routes = Vec::new();
-        for route in covering.into_iter().flat_map(|host| &self.hosts[host]) {
-            routes.push(route);
-            if route.matches.is_everything() {
-                break;
-            }
-        }
+        let mut routes: Vec<&Route> = covering.into_iter().flat_map(|host| &self.hosts[host]).collect();
+        // Keeps the order of hosts among equals.
+        routes.sort_by_key(|route| Reverse(route.priority));
+        let last = routes.iter().position(|route| route.matches.is_everything());
+        routes.truncate(last.map_or(routes.len(), |last| last + 1));
         routes
     }
 }
@@ -187,6 +185,8 @@ pub struct Route {
     pub name: String,
     /// What a request must have.
     pub matches: Match,
+    /// Asked before all routes of a lower one.
+    pub priority: i32,
     /// Who answers.
     pub service: ServiceName,
     /// When the oldest workload that claims it was created, in seconds since the Unix epoch.
@@ -195,8 +195,8 @@ pub struct Route {
 
 impl Route {
     /// Sorts into the order in which routes are matched (docs/labels.md, "Which route wins").
-    pub(super) fn sort_key(&self) -> (u8, Reverse<usize>, &str, &PathMatch) {
+    pub(super) fn sort_key(&self) -> (Reverse<i32>, u8, Reverse<usize>, &str, &PathMatch) {
         let (class, length) = self.matches.path.rank();
-        (class, length, &self.name, &self.matches.path)
+        (Reverse(self.priority), class, length, &self.name, &self.matches.path)
     }
 }

@@ -43,7 +43,7 @@ const OUTLIER_FAILURES: u32 = 5;
 const EJECTION_TIME: Duration = Duration::from_secs(5);
 /// longer each time, up to this.
 const MAX_EJECTION_TIME: Duration = Duration::from_secs(60);
-/// At most this share of the hosts, and one in any case.
+/// At most this share of the hosts: never the only one, and never most of them.
 const MAX_EJECTED_PERCENT: u32 = 50;
 
 pub(super) fn of_service(service: &Service) -> Cluster {

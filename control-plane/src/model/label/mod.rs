@@ -61,6 +61,8 @@ pub struct RouteClaim {
     pub hosts: Vec<Host>,
     /// What a request must have besides.
     pub matches: Match,
+    /// Asked before all routes of a lower one.
+    pub priority: i32,
 }
 
 /// A route while its labels are read.
@@ -68,6 +70,7 @@ pub struct RouteClaim {
 struct Draft {
     hosts: Option<Vec<Host>>,
     path: Option<PathMatch>,
+    priority: i32,
     broken: bool,
 }
 
@@ -178,8 +181,8 @@ impl Reader<'_> {
         for (name, draft) in std::mem::take(&mut self.drafts) {
             let claim = match draft {
                 Draft { broken: true, .. } => None,
-                Draft { hosts: Some(hosts), path, .. } => {
-                    Some(RouteClaim { hosts, matches: Match { path: path.unwrap_or_default() } })
+                Draft { hosts: Some(hosts), path, priority, .. } => {
+                    Some(RouteClaim { hosts, matches: Match { path: path.unwrap_or_default() }, priority })
                 }
                 Draft { hosts: None, .. } => {
                     let reason = format!("the route {name} has no host, so no request can reach it");

@@ -21,6 +21,15 @@ pub(super) fn one_of<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, Mis
     Err(Mistake::new(format!("it is not {}", words.join(" or ")), fix))
 }
 
+pub(super) fn integer(value: &str) -> Result<i32, Mistake> {
+    value.parse().map_err(|_| {
+        Mistake::new(
+            "it is not a whole number, or too large a one",
+            "write one such as \"10\"; higher comes first, the default is 0",
+        )
+    })
+}
+
 pub(super) fn port(value: &str) -> Result<u16, Mistake> {
     let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     match value.parse::<u16>() {
