@@ -1,5 +1,7 @@
 //! What holds for any containers and any labels.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

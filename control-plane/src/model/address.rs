@@ -83,13 +83,13 @@ pub(super) fn of(
     workload: &Workload,
     claims: &Claims,
     around: &Surroundings<'_>,
-) -> Result<Option<SocketAddr>, Problem> {
+) -> Result<Option<SocketAddr>, Box<Problem>> {
     if let Placement::Direct(address) = workload.placement {
         return Ok(Some(address));
     }
     let port = port(workload, claims, around)?;
     let Some(owner) = owner(workload, around.inventory) else {
-        return Err(Problem::new(
+        return Err(refused(
             workload,
             "it shares the network of a container that is not there any more",
             "recreate it, so that it joins the network of the one that is",
@@ -100,7 +100,7 @@ pub(super) fn of(
             .and_then(|attachment| attachment.addresses.first().copied()),
         Placement::Host if around.reach.is_on_host() => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Placement::Host => {
-            return Err(Problem::new(
+            return Err(refused(
                 workload,
                 "it is in the host's network (network_mode: host), which Envoy's container does not share",
                 format!("put it on a network that Envoy is on: {}", list(around.reach.networks())),
@@ -137,17 +137,17 @@ fn owner<'a>(workload: &'a Workload, inventory: &'a Inventory) -> Option<&'a Wor
 }
 
 /// The label, else the single declared port.
-fn port(workload: &Workload, claims: &Claims, around: &Surroundings<'_>) -> Result<u16, Problem> {
+fn port(workload: &Workload, claims: &Claims, around: &Surroundings<'_>) -> Result<u16, Box<Problem>> {
     let label = label_of(around.prefix, DEFAULT_ROUTE, "port");
     let mut exposed = workload.exposed_ports.iter();
     match (claims.port, exposed.next(), exposed.next()) {
         (Some(port), _, _) | (None, Some(&port), None) => Ok(port),
-        (None, None, _) => Err(Problem::new(
+        (None, None, _) => Err(refused(
             workload,
             "nothing says on which port it listens: its image declares none",
             format!("add the label {label}, or EXPOSE the port in its Dockerfile"),
         )),
-        (None, Some(first), Some(_)) => Err(Problem::new(
+        (None, Some(first), Some(_)) => Err(refused(
             workload,
             format!("it declares several ports: {}", list(&workload.exposed_ports)),
             format!("say which one, such as {label}: \"{first}\""),
@@ -162,7 +162,7 @@ fn network<'a>(
     workload: &Workload,
     claims: &Claims,
     around: &Surroundings<'_>,
-) -> Result<Option<&'a Attachment>, Problem> {
+) -> Result<Option<&'a Attachment>, Box<Problem>> {
     let reach = around.reach;
     if let Some(name) = &claims.network {
         return named(attachments, name, owner, workload, around).map(Some);
@@ -180,7 +180,7 @@ fn network<'a>(
         [] => "it is on no network".to_owned(),
         on => format!("it shares no network with Envoy: it is on {}", list(on)),
     };
-    Err(Problem::new(workload, reason, format!("put it on one of Envoy's: {}", list(reach.networks()))))
+    Err(refused(workload, reason, format!("put it on one of Envoy's: {}", list(reach.networks()))))
 }
 
 /// The network that a label names, in full or as Compose knows it (`frontends` for `shop_frontends`).
@@ -190,26 +190,27 @@ fn named<'a>(
     owner: &Workload,
     workload: &Workload,
     around: &Surroundings<'_>,
-) -> Result<&'a Attachment, Problem> {
+) -> Result<&'a Attachment, Box<Problem>> {
     let full = owner.project.as_ref().map(|project| format!("{project}_{name}"));
     let found = attachments.iter().find(|on| on.network == *name);
     let found = found.or_else(|| attachments.iter().find(|on| Some(&on.network) == full.as_ref()));
     let label = label_of(around.prefix, DEFAULT_ROUTE, "network");
-    match found {
-        Some(on) if around.reach.shares(&on.network) => Ok(on),
-        Some(on) => Err(Problem::new(
-            workload,
+    let (reason, fix) = match found {
+        Some(on) if around.reach.shares(&on.network) => return Ok(on),
+        Some(on) => (
             format!("Envoy is not on the network {}", on.network),
             format!("put Envoy on it too, or name one it is on: {}", list(around.reach.networks())),
-        )
-        .at(&label, name)),
-        None => Err(Problem::new(
-            workload,
-            "the container is not on that network",
+        ),
+        None => (
+            "the container is not on that network".to_owned(),
             format!("name one it is on: {}", list(attachments.iter().map(|on| &on.network))),
-        )
-        .at(&label, name)),
-    }
+        ),
+    };
+    Err(Box::new(Problem::new(workload, reason, fix).at(&label, name)))
+}
+
+fn refused(workload: &Workload, reason: impl Into<String>, fix: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(workload, reason, fix))
 }
 
 fn list<T: ToString + Ord>(items: impl IntoIterator<Item = T>) -> String {

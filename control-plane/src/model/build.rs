@@ -133,7 +133,7 @@ fn endpoint(
         before.find(|address| address::all(workload, around.inventory).any(|own| own == address.ip()))
     } else {
         address::of(workload, claims, around).unwrap_or_else(|problem| {
-            problems.push(problem);
+            problems.push(*problem);
             None
         })
     }?;

@@ -26,9 +26,9 @@ impl Topology {
     /// wildcards that cover it, the longer ones first; a higher priority comes before all that. What follows a route that takes every request is left out.
     #[must_use]
     pub fn routes_of(&self, host: &Host) -> Vec<&Route> {
-        let mut covering: Vec<&Host> = self.hosts.keys().filter(|other| other.covers(host)).collect();
-        covering.sort_by_key(|host| host.breadth());
-        let mut routes: Vec<&Route> = covering.into_iter().flat_map(|host| &self.hosts[host]).collect();
+        let covering = host.covering();
+        let mut routes: Vec<&Route> =
+            covering.iter().filter_map(|host| self.hosts.get(host)).flatten().collect();
         // Keeps the order of hosts among equals.
         routes.sort_by_key(|route| Reverse(route.priority));
         let last = routes.iter().position(|route| route.matches.is_everything());
@@ -101,26 +101,16 @@ impl fmt::Display for Host {
 }
 
 impl Host {
-    /// Whether every request for `other` is one for this host too: what a route of this host is asked after those
-    /// of `other` itself.
+    /// This host, and the wildcards under which every request for it comes too, the more specific before the less.
     #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Any, _) => true,
-            (Self::Suffix(suffix), Self::Exact(name)) => name.len() > suffix.len() && name.ends_with(suffix),
-            (Self::Suffix(suffix), Self::Suffix(name)) => name.ends_with(suffix),
-            (Self::Exact(one), Self::Exact(name)) => one == name,
-            (Self::Suffix(_) | Self::Exact(_), _) => false,
-        }
-    }
-
-    /// Sorts the more specific of two hosts that cover each other first.
-    fn breadth(&self) -> (u8, Reverse<usize>) {
-        match self {
-            Self::Exact(name) => (0, Reverse(name.len())),
-            Self::Suffix(suffix) => (1, Reverse(suffix.len())),
-            Self::Any => (2, Reverse(0)),
-        }
+    pub fn covering(&self) -> Vec<Self> {
+        let mut hosts = vec![self.clone()];
+        let (Self::Exact(name) | Self::Suffix(name)) = self else { return hosts };
+        let dots = name.match_indices('.').map(|(at, _)| at);
+        let suffixes = dots.filter(|at| *at > 0).map(|at| Self::Suffix(name[at..].to_owned()));
+        hosts.extend(suffixes);
+        hosts.push(Self::Any);
+        hosts
     }
 }
 
@@ -198,5 +188,18 @@ impl Route {
     pub(super) fn sort_key(&self) -> (Reverse<i32>, u8, Reverse<usize>, &str, &PathMatch) {
         let (class, length) = self.matches.path.rank();
         (Reverse(self.priority), class, length, &self.name, &self.matches.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_covered_by_the_wildcards_above_it_the_longest_first() {
+        let shown = |host: &Host| host.covering().iter().map(Host::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&Host::Exact("a.b.c".to_owned())), ["a.b.c", "*.b.c", "*.c", "*"]);
+        assert_eq!(shown(&Host::Suffix(".b.c".to_owned())), ["*.b.c", "*.c", "*"]);
+        assert_eq!(shown(&Host::Any), ["*"]);
     }
 }

@@ -117,11 +117,19 @@ pub(super) fn unknown(key: &str, prefix: &str, route: &str) -> Mistake {
         Read::Service(_) => route == super::DEFAULT_ROUTE,
         Read::PlannedService | Read::PlannedRoute => false,
     };
+    let distance = |row: &Key| match row.name.strip_suffix(".*") {
+        // Of a family the first word counts.
+        Some(family) => {
+            let word = key.split_once('.').map_or(key, |(word, _)| word);
+            (strsim::damerau_levenshtein(word, family), family.len())
+        }
+        None => (strsim::damerau_levenshtein(key, row.name), row.name.len()),
+    };
     let near = KEYS
         .iter()
-        .map(|row| (strsim::damerau_levenshtein(key, row.name), row.name))
+        .map(|row| (distance(row), row.name))
         // A third of the letters may be wrong; more is another word.
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .filter(|((distance, length), _)| *distance <= (length / 3).max(1))
         .min();
     let fix = match near {
         Some((_, near)) => {
@@ -133,7 +141,7 @@ pub(super) fn unknown(key: &str, prefix: &str, route: &str) -> Mistake {
             format!("the keys are {}", names.join(", "))
         }
     };
-    Mistake::new(format!("there is no key {key}"), fix)
+    Mistake::new(format!("there is no key {key:?}"), fix)
 }
 
 #[cfg(test)]

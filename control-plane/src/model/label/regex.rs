@@ -1,8 +1,8 @@
 //! Regular expressions, as Envoy's engine (RE2) takes them.
 //!
 //! Envoy refuses a whole route configuration for one expression it cannot compile, and with it every route of every
-//! container. So what is let through is the part of the syntax that RE2 and Rust's `regex_syntax` read alike, and of a
-//! size that RE2 compiles within its memory.
+//! container. So what is let through is the part of the syntax that RE2 and Rust's `regex_syntax` read alike, and no
+//! larger than Envoy allows.
 
 use regex_syntax::ast::{
     Assertion, AssertionKind, Ast, ClassSet, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind,
@@ -13,8 +13,12 @@ use super::Mistake;
 
 /// The most repetitions, nested ones multiplied (RE2, `kMaxRepeat`).
 const MAX_REPEAT: u32 = 1_000;
-/// RE2 stops at about 87,000 instructions; this counts them generously.
-const MAX_SIZE: u64 = 20_000;
+/// The most instructions Envoy lets an expression compile to (its runtime key `re2.max_program_size.error_level`).
+const MAX_SIZE: u64 = 100;
+/// What every program has: a start, an end, a failure.
+const FRAME: u64 = 5;
+/// A class that takes in everything beyond ASCII: the forms of its UTF-8.
+const BEYOND_ASCII: u64 = 12;
 
 pub(super) fn check(pattern: &str) -> Result<(), Mistake> {
     if pattern.is_empty() {
@@ -31,10 +35,15 @@ pub(super) fn check(pattern: &str) -> Result<(), Mistake> {
     if let Some(place) = pattern.find("{,") {
         return Err(unsupported("a repetition without a lower bound", "write {0,n}", place));
     }
-    if tree(&ast, 1)? > MAX_SIZE {
+    // Any flag may be the one by which letters of both cases match.
+    let folds = pattern.contains("(?");
+    let size = FRAME.saturating_add(tree(&ast, 1, folds)?);
+    if size > MAX_SIZE {
         return Err(Mistake::new(
-            "the regular expression is too large for Envoy",
-            "repeat less, or use several routes",
+            format!(
+                "the regular expression is too large: about {size} instructions, and Envoy allows {MAX_SIZE}"
+            ),
+            "repeat less, or make several routes of it",
         ));
     }
     Ok(())
@@ -49,17 +58,20 @@ fn unsupported(what: &str, fix: &str, place: usize) -> Mistake {
     Mistake::new(format!("Envoy's regular expressions (RE2) do not have {what}"), fix).at(place)
 }
 
-/// Checks `ast` inside of `repeated` repetitions, and says about how many instructions one pass of it takes.
-fn tree(ast: &Ast, repeated: u32) -> Result<u64, Mistake> {
+/// Checks `ast` inside of `repeated` repetitions, and says how many instructions it compiles to, at most.
+fn tree(ast: &Ast, repeated: u32, folds: bool) -> Result<u64, Mistake> {
     match ast {
         Ast::Empty(_) => Ok(1),
         Ast::Flags(set) => flags(&set.flags).map(|()| 1),
-        Ast::Literal(literal) => character(literal).map(|()| 8),
-        Ast::Dot(_) => Ok(16),
+        Ast::Literal(literal) => character(literal).map(|()| letter(literal.c, folds)),
+        Ast::Dot(_) => Ok(BEYOND_ASCII),
         Ast::Assertion(assertion) => self::assertion(assertion).map(|()| 1),
-        Ast::ClassPerl(_) => Ok(32),
+        Ast::ClassPerl(class) => Ok(perl(class.negated)),
         Ast::ClassUnicode(class) => Err(unicode(class.span.start.offset)),
-        Ast::ClassBracketed(class) => set(&class.kind).map(|size| 32 + size),
+        Ast::ClassBracketed(class) => {
+            let size = set(&class.kind, folds)?;
+            Ok(if class.negated { size + 1 + BEYOND_ASCII } else { size.max(1) })
+        }
         Ast::Group(group) => {
             match &group.kind {
                 GroupKind::CaptureName { .. } => {
@@ -72,10 +84,12 @@ fn tree(ast: &Ast, repeated: u32) -> Result<u64, Mistake> {
                 GroupKind::NonCapturing(items) => flags(items)?,
                 GroupKind::CaptureIndex(_) => {}
             }
-            tree(&group.ast, repeated).map(|size| size + 2)
+            tree(&group.ast, repeated, folds).map(|size| size + 2)
         }
-        Ast::Alternation(list) => list.asts.iter().map(|ast| tree(ast, repeated)).sum::<Result<u64, _>>(),
-        Ast::Concat(list) => list.asts.iter().map(|ast| tree(ast, repeated)).sum::<Result<u64, _>>(),
+        Ast::Alternation(list) => {
+            list.asts.iter().map(|ast| tree(ast, repeated, folds).map(|size| size + 1)).sum()
+        }
+        Ast::Concat(list) => list.asts.iter().map(|ast| tree(ast, repeated, folds)).sum(),
         Ast::Repetition(repetition) => {
             let place = repetition.op.span.start.offset;
             if matches!(*repetition.ast, Ast::Repetition(_)) {
@@ -85,20 +99,20 @@ fn tree(ast: &Ast, repeated: u32) -> Result<u64, Mistake> {
                     place,
                 ));
             }
-            let times = match &repetition.op.kind {
-                RepetitionKind::Range(
-                    RepetitionRange::Exactly(n)
-                    | RepetitionRange::AtLeast(n)
-                    | RepetitionRange::Bounded(_, n),
-                ) => *n,
-                _ => 1,
+            // How often it is written out, and how many forks that takes.
+            let (times, forks) = match &repetition.op.kind {
+                RepetitionKind::Range(RepetitionRange::Exactly(n)) => (*n, 0),
+                RepetitionKind::Range(RepetitionRange::AtLeast(n)) => (*n, 2),
+                RepetitionKind::Range(RepetitionRange::Bounded(from, to)) => (*to, to.saturating_sub(*from)),
+                RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => (1, 2),
             };
-            let product = repeated.saturating_mul(times.max(1));
+            let times = times.max(1);
+            let product = repeated.saturating_mul(times);
             if product > MAX_REPEAT {
                 return Err(unsupported("more than 1000 repetitions", "repeat less, or use + or *", place));
             }
-            let size = tree(&repetition.ast, product)?;
-            Ok(size.saturating_add(1).saturating_mul(u64::from(times.max(1))))
+            let size = tree(&repetition.ast, product, folds)?;
+            Ok(size.saturating_mul(u64::from(times)).saturating_add(u64::from(forks)))
         }
     }
 }
@@ -153,27 +167,50 @@ fn unicode(place: usize) -> Mistake {
     .at(place)
 }
 
-fn set(class: &ClassSet) -> Result<u64, Mistake> {
+/// Instructions of one character: one a byte. The Kelvin sign is a k, and the long s an s.
+fn letter(c: char, folds: bool) -> u64 {
+    match c {
+        'k' | 'K' | 's' | 'S' if folds => 5,
+        c if c.is_ascii() => 1,
+        c if folds => 4 * c.len_utf8() as u64,
+        c => c.len_utf8() as u64,
+    }
+}
+
+/// `\w` has four ranges, the others fewer.
+fn perl(negated: bool) -> u64 {
+    if negated { 5 + BEYOND_ASCII } else { 4 }
+}
+
+fn set(class: &ClassSet, folds: bool) -> Result<u64, Mistake> {
     match class {
-        ClassSet::Item(item) => set_item(item),
+        ClassSet::Item(item) => set_item(item, folds),
         ClassSet::BinaryOp(op) => {
             Err(unsupported("set operations in a class", "write the characters", op.span.start.offset))
         }
     }
 }
 
-fn set_item(item: &ClassSetItem) -> Result<u64, Mistake> {
+fn set_item(item: &ClassSetItem, folds: bool) -> Result<u64, Mistake> {
     match item {
         ClassSetItem::Empty(_) => Ok(0),
-        ClassSetItem::Literal(literal) => character(literal).map(|()| 4),
+        ClassSetItem::Literal(literal) => character(literal).map(|()| letter(literal.c, folds)),
         ClassSetItem::Range(range) => {
-            character(&range.start).and_then(|()| character(&range.end)).map(|()| 16)
+            character(&range.start)?;
+            character(&range.end)?;
+            // Folded, it has a second range, the Kelvin sign and the long s.
+            Ok(match (range.end.c.is_ascii(), folds) {
+                (true, false) => 1,
+                (true, true) => 9,
+                (false, _) => 4 * BEYOND_ASCII,
+            })
         }
-        ClassSetItem::Ascii(_) | ClassSetItem::Perl(_) => Ok(16),
+        ClassSetItem::Ascii(class) => Ok(perl(class.negated) + if folds { 8 } else { 0 }),
+        ClassSetItem::Perl(class) => Ok(perl(class.negated)),
         ClassSetItem::Unicode(class) => Err(unicode(class.span.start.offset)),
         ClassSetItem::Bracketed(inner) => {
             Err(unsupported("a class inside a class", "write \\[ for the character", inner.span.start.offset))
         }
-        ClassSetItem::Union(union) => union.items.iter().map(set_item).sum(),
+        ClassSetItem::Union(union) => union.items.iter().map(|item| set_item(item, folds)).sum(),
     }
 }
