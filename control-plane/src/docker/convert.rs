@@ -51,7 +51,7 @@ pub(super) struct Missing(&'static str);
 pub(super) fn listed(summary: &ContainerSummary) -> Option<(WorkloadId, Listed)> {
     let id = summary.id.clone()?;
     let labels = summary.labels.as_ref();
-    if labels.is_some_and(|labels| is_one_off(labels)) {
+    if labels.is_some_and(is_one_off) {
         return None;
     }
     let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());

@@ -91,31 +91,31 @@ mod tests {
 
     use super::*;
 
-    fn message(value: Value) -> EventMessage {
-        serde_json::from_value(value).unwrap()
+    fn message(value: &Value) -> EventMessage {
+        serde_json::from_value(value.clone()).unwrap()
     }
 
-    fn of(action: &str, attributes: Value) -> Option<What> {
+    fn of(action: &str, attributes: &Value) -> Option<What> {
         let value = json!({"Type": "container", "Action": action, "Actor": {"ID": "a", "Attributes": attributes}, "timeNano": 7});
-        read(&message(value)).map(|event| event.what)
+        read(&message(&value)).map(|event| event.what)
     }
 
     #[test]
     fn actions_have_their_meaning() {
-        assert_eq!(of("kill", json!({"signal": "15"})), Some(What::Kill("TERM".into())));
-        assert_eq!(of("kill", json!({"signal": "1"})), Some(What::Kill("HUP".into())));
-        assert_eq!(of("die", json!({})), Some(What::Die));
-        assert_eq!(of("start", json!({})), Some(What::Look));
-        assert_eq!(of("health_status: healthy", json!({})), Some(What::Health(Health::Healthy)));
-        assert_eq!(of("health_status: unhealthy", json!({})), Some(What::Health(Health::Unhealthy)));
-        assert_eq!(of("exec_create: /bin/true", json!({})), None);
-        assert_eq!(of("stop", json!({})), None);
+        assert_eq!(of("kill", &json!({"signal": "15"})), Some(What::Kill("TERM".into())));
+        assert_eq!(of("kill", &json!({"signal": "1"})), Some(What::Kill("HUP".into())));
+        assert_eq!(of("die", &json!({})), Some(What::Die));
+        assert_eq!(of("start", &json!({})), Some(What::Look));
+        assert_eq!(of("health_status: healthy", &json!({})), Some(What::Health(Health::Healthy)));
+        assert_eq!(of("health_status: unhealthy", &json!({})), Some(What::Health(Health::Unhealthy)));
+        assert_eq!(of("exec_create: /bin/true", &json!({})), None);
+        assert_eq!(of("stop", &json!({})), None);
     }
 
     #[test]
     fn a_network_event_is_about_its_container() {
         let value = json!({"Type": "network", "Action": "connect", "Actor": {"ID": "net", "Attributes": {"container": "c"}}});
-        assert_eq!(read(&message(value)).unwrap().id, WorkloadId("c".into()));
+        assert_eq!(read(&message(&value)).unwrap().id, WorkloadId("c".into()));
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
             json!({"Type": "container"}),
             json!({"Type": "container", "Action": "die", "Actor": {}}),
         ] {
-            assert_eq!(read(&message(value)), None);
+            assert_eq!(read(&message(&value)), None);
         }
     }
 }

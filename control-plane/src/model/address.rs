@@ -1,158 +1,223 @@
-//! Where a workload can be reached from Envoy: the network they share, and the port.
+//! Where a workload can be reached from Envoy: the network they share, and the port (docs/labels.md, "The address").
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::inventory::{Attachment, Inventory, Placement, Workload};
+use crate::inventory::{Attachment, Inventory, Placement, State, Workload};
 
-use super::label::Claims;
+use super::label::{Claims, DEFAULT_ROUTE, label_of};
 use super::problem::Problem;
 
-/// The networks Envoy is on, asked of its own container.
+/// Docker's name for no network at all (`network_mode: none`).
+const NO_NETWORK: &str = "none";
+/// How many containers may share one network namespace in a chain. Docker allows one; a loop must end all the same.
+const LONGEST_CHAIN: usize = 8;
+
+/// The places from which Envoy reaches containers, asked of its own containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// There is no Envoy among the workloads: it runs on the host, which is on every network.
-    Everywhere,
-    /// Envoy's containers are on these networks.
-    Networks(BTreeSet<String>),
-    /// Envoy shares the host's network namespace.
+pub(super) struct Reach {
+    /// One entry for each Envoy. Without any it runs on the host, which is on every network.
+    proxies: Vec<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// In the host's network namespace.
     Host,
+    /// On these networks.
+    Networks(BTreeSet<String>),
 }
 
 impl Reach {
-    pub(super) fn of<'a>(proxies: impl IntoIterator<Item = &'a Workload>) -> Self {
-        let mut networks = BTreeSet::new();
-        let mut found = false;
+    pub(super) fn of<'a>(proxies: impl Iterator<Item = &'a Workload>, inventory: &Inventory) -> Self {
+        let (mut alive, mut stopped) = (Vec::new(), Vec::new());
         for proxy in proxies {
-            found = true;
-            match &proxy.placement {
-                Placement::Host => return Self::Host,
-                Placement::Networks(attachments) => {
-                    networks.extend(attachments.iter().map(|attachment| attachment.network.clone()));
+            let list = if proxy.state == State::Stopped { &mut stopped } else { &mut alive };
+            list.push(match owner(proxy, inventory).map(|owner| &owner.placement) {
+                Some(Placement::Networks(on)) => {
+                    Place::Networks(on.iter().map(|on| on.network.clone()).collect())
                 }
-                Placement::SharedWith(_) | Placement::Direct(_) => {}
-            }
+                Some(Placement::Host | Placement::Direct(_) | Placement::SharedWith(_)) | None => Place::Host,
+            });
         }
-        if found { Self::Networks(networks) } else { Self::Everywhere }
+        // While Envoy restarts it still belongs on the networks it was on.
+        Self { proxies: if alive.is_empty() { stopped } else { alive } }
+    }
+
+    /// How many Envoys reach `network`.
+    fn count(&self, network: &str) -> usize {
+        let reaches = |place: &&Place| match place {
+            Place::Host => true,
+            Place::Networks(networks) => networks.contains(network),
+        };
+        self.proxies.iter().filter(reaches).count()
     }
 
     fn shares(&self, network: &str) -> bool {
-        match self {
-            Self::Everywhere | Self::Host => true,
-            Self::Networks(networks) => networks.contains(network),
-        }
+        self.proxies.is_empty() || self.count(network) > 0
+    }
+
+    fn is_on_host(&self) -> bool {
+        self.proxies.is_empty() || self.proxies.contains(&Place::Host)
+    }
+
+    fn networks(&self) -> BTreeSet<&str> {
+        let networks = self.proxies.iter().filter_map(|place| match place {
+            Place::Networks(networks) => Some(networks),
+            Place::Host => None,
+        });
+        networks.flatten().map(String::as_str).collect()
     }
 }
 
-/// The address of `workload`; `None` while it has none yet (created, starting, stopped).
+/// Everything that decides on an address, besides the workload.
+pub(super) struct Surroundings<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) reach: &'a Reach,
+    pub(super) prefix: &'a str,
+}
+
+/// The address of `workload`; `None` while it has none yet.
 pub(super) fn of(
     workload: &Workload,
     claims: &Claims,
-    reach: &Reach,
-    inventory: &Inventory,
-) -> Result<Option<SocketAddr>, Problem> {
+    around: &Surroundings<'_>,
+) -> Result<Option<SocketAddr>, Box<Problem>> {
     if let Placement::Direct(address) = workload.placement {
         return Ok(Some(address));
     }
-    let port = port(workload, claims)?;
-    let ip = match &workload.placement {
-        Placement::SharedWith(id) => match inventory.workloads.get(id) {
-            Some(owner) => ip(owner, workload, claims, reach)?,
-            None => None,
-        },
-        _ => ip(workload, workload, claims, reach)?,
+    let port = port(workload, claims, around)?;
+    let Some(owner) = owner(workload, around.inventory) else {
+        return Err(refused(
+            workload,
+            "it shares the network of a container that is not there any more",
+            "recreate it, so that it joins the network of the one that is",
+        ));
+    };
+    let ip = match &owner.placement {
+        Placement::Networks(attachments) => network(attachments, owner, workload, claims, around)?
+            .and_then(|attachment| attachment.addresses.first().copied()),
+        Placement::Host if around.reach.is_on_host() => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Placement::Host => {
+            return Err(refused(
+                workload,
+                "it is in the host's network (network_mode: host), which Envoy's container does not share",
+                format!("put it on a network that Envoy is on: {}", list(around.reach.networks())),
+            ));
+        }
+        Placement::Direct(address) => Some(address.ip()),
+        Placement::SharedWith(_) => None,
     };
     Ok(ip.map(|ip| SocketAddr::new(ip, port)))
 }
 
+/// Every address a workload has on any network: what was its address once must be among them to be so still.
+pub(super) fn all<'a>(workload: &'a Workload, inventory: &'a Inventory) -> impl Iterator<Item = IpAddr> + 'a {
+    let placement = owner(workload, inventory).map(|owner| &owner.placement);
+    let (attachments, direct) = match placement {
+        Some(Placement::Networks(attachments)) => (attachments.as_slice(), None),
+        Some(Placement::Host) => (&[][..], Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        Some(Placement::Direct(address)) => (&[][..], Some(address.ip())),
+        Some(Placement::SharedWith(_)) | None => (&[][..], None),
+    };
+    attachments.iter().flat_map(|on| on.addresses.iter().copied()).chain(direct)
+}
+
+/// The workload whose network namespace `workload` is in: mostly its own.
+fn owner<'a>(workload: &'a Workload, inventory: &'a Inventory) -> Option<&'a Workload> {
+    let mut owner = workload;
+    for _ in 0..LONGEST_CHAIN {
+        match &owner.placement {
+            Placement::SharedWith(id) => owner = inventory.workloads.get(id)?,
+            _ => return Some(owner),
+        }
+    }
+    None
+}
+
 /// The label, else the single declared port.
-fn port(workload: &Workload, claims: &Claims) -> Result<u16, Problem> {
+fn port(workload: &Workload, claims: &Claims, around: &Surroundings<'_>) -> Result<u16, Box<Problem>> {
+    let label = label_of(around.prefix, DEFAULT_ROUTE, "port");
     let mut exposed = workload.exposed_ports.iter();
     match (claims.port, exposed.next(), exposed.next()) {
         (Some(port), _, _) | (None, Some(&port), None) => Ok(port),
-        (None, None, _) => Err(Problem::new(
-            &workload.name,
+        (None, None, _) => Err(refused(
+            workload,
             "nothing says on which port it listens: its image declares none",
-            "add the label portolan.port, or EXPOSE the port in its Dockerfile",
+            format!("add the label {label}, or EXPOSE the port in its Dockerfile"),
         )),
-        (None, Some(_), Some(_)) => {
-            let all: Vec<String> = workload.exposed_ports.iter().map(u16::to_string).collect();
-            Err(Problem::new(
-                &workload.name,
-                format!("it declares several ports: {}", all.join(", ")),
-                "say which one with the label portolan.port",
-            ))
-        }
-    }
-}
-
-/// The address of `owner`, whose network namespace `workload` lives in (mostly its own).
-fn ip(
-    owner: &Workload,
-    workload: &Workload,
-    claims: &Claims,
-    reach: &Reach,
-) -> Result<Option<IpAddr>, Problem> {
-    match &owner.placement {
-        Placement::Networks(attachments) => {
-            let chosen = choose(attachments, owner, workload, claims, reach)?;
-            Ok(chosen.and_then(|attachment| attachment.addresses.first().copied()))
-        }
-        Placement::Host if *reach == Reach::Host || *reach == Reach::Everywhere => {
-            Ok(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
-        }
-        Placement::Host => Err(Problem::new(
-            &workload.name,
-            "it is in the host's network (network_mode: host), which Envoy's container does not share",
-            "put it on a network that Envoy is on",
-        )),
-        Placement::Direct(address) => Ok(Some(address.ip())),
-        Placement::SharedWith(_) => Err(Problem::new(
-            &workload.name,
-            format!("it shares the network of {}, which shares that of yet another container", owner.name),
-            "name the container that owns the network",
+        (None, Some(first), Some(_)) => Err(refused(
+            workload,
+            format!("it declares several ports: {}", list(&workload.exposed_ports)),
+            format!("say which one, such as {label}: \"{first}\""),
         )),
     }
 }
 
-fn choose<'a>(
+/// The network on which Envoy reaches `owner`, in whose network namespace `workload` is.
+fn network<'a>(
     attachments: &'a [Attachment],
     owner: &Workload,
     workload: &Workload,
     claims: &Claims,
-    reach: &Reach,
-) -> Result<Option<&'a Attachment>, Problem> {
-    let list = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(", ");
+    around: &Surroundings<'_>,
+) -> Result<Option<&'a Attachment>, Box<Problem>> {
+    let reach = around.reach;
     if let Some(name) = &claims.network {
-        // Compose knows a network by its short name, Docker by `project_name`.
-        let full = owner.project.as_ref().map(|project| format!("{project}_{name}"));
-        let named = attachments.iter().find(|on| on.network == *name || Some(&on.network) == full.as_ref());
-        let problem = |reason: String, fix: String| {
-            Problem::new(&workload.name, reason, fix).at("portolan.network", name)
-        };
-        return match named {
-            Some(on) if reach.shares(&on.network) => Ok(Some(on)),
-            Some(on) => Err(problem(
-                format!("Envoy is not on the network {}", on.network),
-                "put Envoy on it too, or name another one".to_owned(),
-            )),
-            None => Err(problem(
-                "the container is not on that network".to_owned(),
-                format!("it is on: {}", list(&mut attachments.iter().map(|on| &on.network))),
-            )),
-        };
+        return named(attachments, name, owner, workload, around).map(Some);
     }
-    let shared = attachments.iter().filter(|on| reach.shares(&on.network)).min_by_key(|on| &on.network);
-    match (shared, reach) {
-        (Some(on), _) => Ok(Some(on)),
-        (None, Reach::Networks(networks)) if !attachments.is_empty() => Err(Problem::new(
-            &workload.name,
-            format!(
-                "it shares no network with Envoy: it is on {}",
-                list(&mut attachments.iter().map(|on| &on.network))
-            ),
-            format!("put it on one of Envoy's: {}", list(&mut networks.iter())),
-        )),
-        (None, _) => Ok(None),
+    // The one that most Envoys are on; of several the first by name, so that the choice never moves.
+    let shared = attachments.iter().filter(|on| on.network != NO_NETWORK && reach.shares(&on.network));
+    let best =
+        shared.min_by_key(|on| (on.addresses.is_empty(), Reverse(reach.count(&on.network)), &on.network));
+    if best.is_some() {
+        return Ok(best);
     }
+    let on: Vec<&str> =
+        attachments.iter().map(|on| on.network.as_str()).filter(|on| *on != NO_NETWORK).collect();
+    let reason = match on.as_slice() {
+        [] => "it is on no network".to_owned(),
+        on => format!("it shares no network with Envoy: it is on {}", list(on)),
+    };
+    Err(refused(workload, reason, format!("put it on one of Envoy's: {}", list(reach.networks()))))
+}
+
+/// The network that a label names, in full or as Compose knows it (`frontends` for `shop_frontends`).
+fn named<'a>(
+    attachments: &'a [Attachment],
+    name: &str,
+    owner: &Workload,
+    workload: &Workload,
+    around: &Surroundings<'_>,
+) -> Result<&'a Attachment, Box<Problem>> {
+    let full = owner.project.as_ref().map(|project| format!("{project}_{name}"));
+    let found = attachments.iter().find(|on| on.network == *name);
+    let found = found.or_else(|| attachments.iter().find(|on| Some(&on.network) == full.as_ref()));
+    let label = label_of(around.prefix, DEFAULT_ROUTE, "network");
+    let (reason, fix) = match found {
+        Some(on) if around.reach.shares(&on.network) => return Ok(on),
+        Some(on) => (
+            format!("Envoy is not on the network {}", on.network),
+            format!("put Envoy on it too, or name one it is on: {}", list(around.reach.networks())),
+        ),
+        None => (
+            "the container is not on that network".to_owned(),
+            format!("name one it is on: {}", list(attachments.iter().map(|on| &on.network))),
+        ),
+    };
+    Err(Box::new(Problem::new(workload, reason, fix).at(&label, name)))
+}
+
+fn refused(workload: &Workload, reason: impl Into<String>, fix: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(workload, reason, fix))
+}
+
+fn list<T: ToString + Ord>(items: impl IntoIterator<Item = T>) -> String {
+    joined(items.into_iter().collect::<BTreeSet<T>>())
+}
+
+fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }

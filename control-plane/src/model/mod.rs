@@ -1,9 +1,9 @@
 //! What the facts mean: labels become routes, workloads become endpoints. Pure.
 //!
 //! ```text
-//! Inventory --> label (one workload's words) --> service (who answers) --> topology (who is asked what)
-//!                     |                             |                          |
-//!                     +-----------------------------+--------------------------+--> problems
+//! Inventory --> label (one workload's words) --> routes (who is asked what) --> Topology
+//!                     |                          address (where it answers) --^
+//!                     +------------------------------------+-------------------> problems
 //! ```
 //!
 //! A mistake costs what it is about and no more: a bad label takes out its route, and the last good one stays.
@@ -12,9 +12,10 @@ mod address;
 mod build;
 pub mod label;
 mod problem;
+mod routes;
 mod topology;
 
-pub use build::build;
+pub use build::{ADMIN_SERVICE, build};
 pub use problem::Problem;
 pub use topology::{Endpoint, EndpointState, Host, Match, PathMatch, Route, Service, ServiceName, Topology};
 
@@ -25,4 +26,11 @@ pub struct Options {
     pub label_prefix: String,
     /// A host name that is taken already, by the dashboard: no container may claim it.
     pub reserved_host: String,
+}
+
+impl Options {
+    /// The dashboard's host, in the spelling in which hosts are compared.
+    fn dashboard(&self) -> Host {
+        Host::Exact(self.reserved_host.to_ascii_lowercase())
+    }
 }

@@ -2,15 +2,24 @@
 
 use std::fmt;
 
+use crate::inventory::{Workload, WorkloadId};
+
+/// A longer value is cut in a message: who wrote it knows how it goes on.
+const SHOWN_CHARS: usize = 80;
+
 /// One mistake, or one thing that cannot work: where, what, why, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// Name of the container, or of the entry in the services file.
     pub workload: String,
+    /// Its identity.
+    pub id: WorkloadId,
     /// The label it is about, if it is about one.
     pub label: Option<String>,
     /// That label's value.
     pub value: Option<String>,
+    /// Where in the value the mistake begins, in bytes from 0, if it is not the whole of it.
+    pub place: Option<usize>,
     /// What is wrong, and why.
     pub reason: String,
     /// What to do about it.
@@ -18,11 +27,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(workload: &str, reason: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn new(workload: &Workload, reason: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
-            workload: workload.to_owned(),
+            workload: workload.name.clone(),
+            id: workload.id.clone(),
             label: None,
             value: None,
+            place: None,
             reason: reason.into(),
             fix: fix.into(),
         }
@@ -35,13 +46,20 @@ impl Problem {
     }
 }
 
+/// `shop-web-1: label portolan.port="eighty": it is not a port; write ...`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.workload)?;
         if let Some(label) = &self.label {
             write!(f, "label {label}")?;
             if let Some(value) = &self.value {
-                write!(f, "={value:?}")?;
+                let shown: String = value.chars().take(SHOWN_CHARS).collect();
+                let cut = if shown.len() < value.len() { "..." } else { "" };
+                write!(f, "={shown:?}{cut}")?;
+                // A person counts characters, from one.
+                if let Some(before) = self.place.and_then(|place| value.get(..place)) {
+                    write!(f, ", character {}", before.chars().count() + 1)?;
+                }
             }
             f.write_str(": ")?;
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::inventory::WorkloadId;
+
 /// Everything that is routed, and where to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
@@ -18,6 +20,20 @@ impl Topology {
     /// Every route with its host, hosts in order of their names, routes in the order in which they are matched.
     pub fn routes_in_order(&self) -> impl Iterator<Item = (&Host, &Route)> {
         self.hosts.iter().flat_map(|(host, routes)| routes.iter().map(move |route| (host, route)))
+    }
+
+    /// The routes that a request for `host` is offered, in order: those of the host itself, then those of the
+    /// wildcards that cover it, the longer ones first; a higher priority comes before all that. What follows a route that takes every request is left out.
+    #[must_use]
+    pub fn routes_of(&self, host: &Host) -> Vec<&Route> {
+        let covering = host.covering();
+        let mut routes: Vec<&Route> =
+            covering.iter().filter_map(|host| self.hosts.get(host)).flatten().collect();
+        // Keeps the order of hosts among equals.
+        routes.sort_by_key(|route| Reverse(route.priority));
+        let last = routes.iter().position(|route| route.matches.is_everything());
+        routes.truncate(last.map_or(routes.len(), |last| last + 1));
+        routes
     }
 }
 
@@ -50,6 +66,8 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// Name of the workload.
     pub workload: String,
+    /// Its identity.
+    pub id: WorkloadId,
 }
 
 /// Whether an endpoint takes new requests.
@@ -82,6 +100,20 @@ impl fmt::Display for Host {
     }
 }
 
+impl Host {
+    /// This host, and the wildcards under which every request for it comes too, the more specific before the less.
+    #[must_use]
+    pub fn covering(&self) -> Vec<Self> {
+        let mut hosts = vec![self.clone()];
+        let (Self::Exact(name) | Self::Suffix(name)) = self else { return hosts };
+        let dots = name.match_indices('.').map(|(at, _)| at);
+        let suffixes = dots.filter(|at| *at > 0).map(|at| Self::Suffix(name[at..].to_owned()));
+        hosts.extend(suffixes);
+        hosts.push(Self::Any);
+        hosts
+    }
+}
+
 /// How a path is matched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathMatch {
@@ -91,6 +123,13 @@ pub enum PathMatch {
     Prefix(String),
     /// A regular expression (RE2) that matches the whole path.
     Regex(String),
+}
+
+/// Every path.
+impl Default for PathMatch {
+    fn default() -> Self {
+        Self::Prefix("/".to_owned())
+    }
 }
 
 impl PathMatch {
@@ -115,10 +154,18 @@ impl fmt::Display for PathMatch {
 }
 
 /// Everything a request must have to be taken by a route, besides its host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match {
     /// How the path is matched.
     pub path: PathMatch,
+}
+
+impl Match {
+    /// Whether every request has it, so that nothing after it is asked.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.path == PathMatch::default()
+    }
 }
 
 /// Which requests of a host go to which service.
@@ -128,6 +175,8 @@ pub struct Route {
     pub name: String,
     /// What a request must have.
     pub matches: Match,
+    /// Asked before all routes of a lower one.
+    pub priority: i32,
     /// Who answers.
     pub service: ServiceName,
     /// When the oldest workload that claims it was created, in seconds since the Unix epoch.
@@ -136,8 +185,21 @@ pub struct Route {
 
 impl Route {
     /// Sorts into the order in which routes are matched (docs/labels.md, "Which route wins").
-    pub(super) fn sort_key(&self) -> (u8, Reverse<usize>, &str, &PathMatch) {
+    pub(super) fn sort_key(&self) -> (Reverse<i32>, u8, Reverse<usize>, &str, &PathMatch) {
         let (class, length) = self.matches.path.rank();
-        (class, length, &self.name, &self.matches.path)
+        (Reverse(self.priority), class, length, &self.name, &self.matches.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_covered_by_the_wildcards_above_it_the_longest_first() {
+        let shown = |host: &Host| host.covering().iter().map(Host::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&Host::Exact("a.b.c".to_owned())), ["a.b.c", "*.b.c", "*.c", "*"]);
+        assert_eq!(shown(&Host::Suffix(".b.c".to_owned())), ["*.b.c", "*.c", "*"]);
+        assert_eq!(shown(&Host::Any), ["*"]);
     }
 }

@@ -6,20 +6,35 @@ use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
-use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
-use envoy_types::pb::envoy::config::core::v3::{HealthStatus, Locality};
+use envoy_types::pb::envoy::config::cluster::v3::{
+    CircuitBreakers, Cluster, OutlierDetection, UpstreamConnectionOptions,
+};
+use envoy_types::pb::envoy::config::core::v3::{
+    HealthStatus, Http1ProtocolOptions, HttpProtocolOptions as CommonOptions, Locality, TcpKeepalive,
+};
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    ExplicitHttpConfig, UpstreamProtocolOptions,
 };
 use envoy_types::pb::envoy::r#type::v3::Percent;
 
 use crate::model::{Endpoint, EndpointState, Service};
 
+use super::any::any;
+use super::listener::BUFFER_BYTES;
 use super::{address, ads, duration, uint};
 
 /// A container that is gone does not refuse a connection, its address stays silent: so another host is tried soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
+/// A connection without a request is closed sooner than the server would: some do it after 5 s (Node.js, uvicorn), and
+/// a request sent at that very moment is lost.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// Each kind of thing that may be open towards one service at a time.
 const CIRCUIT_BREAKER: u32 = 1_024;
 /// A host is taken out after this many failures in a row,
@@ -28,7 +43,7 @@ const OUTLIER_FAILURES: u32 = 5;
 const EJECTION_TIME: Duration = Duration::from_secs(5);
 /// longer each time, up to this.
 const MAX_EJECTION_TIME: Duration = Duration::from_secs(60);
-/// At most this share of the hosts, and one in any case.
+/// At most this share of the hosts: never the only one, and never most of them.
 const MAX_EJECTED_PERCENT: u32 = 50;
 
 pub(super) fn of_service(service: &Service) -> Cluster {
@@ -67,7 +82,34 @@ pub(super) fn of_service(service: &Service) -> Cluster {
             max_ejection_percent: uint(MAX_EJECTED_PERCENT),
             ..Default::default()
         }),
+        // One that is gone is gone, whatever its health. And `close_connections_on_host_health_failure` stays off: to
+        // Envoy a draining host is an unhealthy one, and what it is answering must be finished.
         ignore_health_on_host_removal: true,
+        per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
+        upstream_connection_options: Some(UpstreamConnectionOptions {
+            tcp_keepalive: Some(TcpKeepalive {
+                keepalive_probes: uint(3),
+                keepalive_time: uint(30),
+                keepalive_interval: uint(5),
+            }),
+            ..Default::default()
+        }),
+        // One entry: a map of more would be encoded in another order each time.
+        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options()))].into(),
+        ..Default::default()
+    }
+}
+
+/// HTTP/1.1, with connections that are kept.
+fn http_options() -> HttpProtocolOptions {
+    HttpProtocolOptions {
+        common_http_protocol_options: Some(CommonOptions {
+            idle_timeout: duration(KEEP_IDLE),
+            ..Default::default()
+        }),
+        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig {
+            protocol_config: Some(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
+        })),
         ..Default::default()
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::redirect_action::{
@@ -22,12 +21,17 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
+use crate::model::ADMIN_SERVICE;
+
 use super::cluster::at;
+use super::local_reply::header;
 use super::route::{answer, matching};
 use super::{EdgeOptions, duration};
 
-/// No service can have this name: a colon stands in none.
-const CLUSTER: &str = "portolan:envoy-admin";
+/// The model keeps every service from having this name.
+const CLUSTER: &str = ADMIN_SERVICE;
+/// No host and no service has a colon in its name, so none has this one.
+const NAME: &str = "portolan:dashboard";
 /// Where the admin pages are.
 const PREFIX: &str = "/envoy/";
 /// Admin paths that people and scripts know by heart answer at the root as well.
@@ -54,14 +58,14 @@ pub(super) fn virtual_host(edge: &EdgeOptions) -> VirtualHost {
     let mut routes = vec![refuse_changes(), to_prefix("/"), to_prefix("/envoy"), admin(PREFIX, Some("/"))];
     routes.extend(WELL_KNOWN.iter().map(|path| admin(path, None)));
     routes.push(answer(
-        "dashboard-unknown",
+        "portolan:dashboard-unknown",
         PathSpecifier::Prefix("/".to_owned()),
         404,
         "There is no such page here; Envoy's own pages are under /envoy/.\n",
     ));
     VirtualHost {
-        name: "dashboard".to_owned(),
-        domains: vec![edge.dashboard_host.clone()],
+        name: NAME.to_owned(),
+        domains: vec![edge.dashboard_host.to_ascii_lowercase()],
         routes,
         ..Default::default()
     }
@@ -70,7 +74,7 @@ pub(super) fn virtual_host(edge: &EdgeOptions) -> VirtualHost {
 /// 405 to everything but GET and HEAD.
 fn refuse_changes() -> Route {
     let mut route = answer(
-        "dashboard-read-only",
+        "portolan:dashboard-read-only",
         PathSpecifier::Prefix("/".to_owned()),
         405,
         "The dashboard is for reading: GET and HEAD only.\n",
@@ -88,14 +92,13 @@ fn refuse_changes() -> Route {
     if let Some(matching) = &mut route.r#match {
         matching.headers.push(not_a_read);
     }
-    let allow = HeaderValue { key: "allow".to_owned(), value: "GET, HEAD".to_owned(), ..Default::default() };
-    route.response_headers_to_add = vec![HeaderValueOption { header: Some(allow), ..Default::default() }];
+    route.response_headers_to_add = vec![header("allow", "GET, HEAD")];
     route
 }
 
 fn to_prefix(path: &str) -> Route {
     Route {
-        name: "dashboard".to_owned(),
+        name: NAME.to_owned(),
         r#match: Some(matching(PathSpecifier::Path(path.to_owned()))),
         action: Some(Action::Redirect(RedirectAction {
             path_rewrite_specifier: Some(PathRewriteSpecifier::PathRedirect(PREFIX.to_owned())),
@@ -112,7 +115,7 @@ fn admin(path: &str, rewrite: Option<&str>) -> Route {
         None => PathSpecifier::PathSeparatedPrefix(path.to_owned()),
     };
     Route {
-        name: "envoy-admin".to_owned(),
+        name: "portolan:envoy-admin".to_owned(),
         r#match: Some(matching(path)),
         action: Some(Action::Route(RouteAction {
             cluster_specifier: Some(ClusterSpecifier::Cluster(CLUSTER.to_owned())),

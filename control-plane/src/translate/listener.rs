@@ -1,20 +1,21 @@
 //! The HTTP listener. It depends on no container: routes come over RDS, so that no deploy touches a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
+use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
+use envoy_types::pb::envoy::config::core::v3::{CidrRange, Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
+    InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::any::any;
-use super::{EdgeOptions, HTTP, access_log, address, ads, duration, uint};
+use super::{EdgeOptions, HTTP, access_log, address, ads, duration, local_reply, uint};
 
 /// An idle client connection is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -22,7 +23,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A client that sends its headers more slowly than this is cut: it would hold a connection for nothing.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-const BUFFER_BYTES: u32 = 32 * 1024;
+/// A request that is not here in full after this long, and not answered either, is ended.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+const HEADERS_KIBIBYTES: u32 = 60;
+const HEADERS_COUNT: u32 = 100;
+pub(super) const BUFFER_BYTES: u32 = 32 * 1024;
 const HTTP2_STREAMS: u32 = 100;
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -51,6 +56,12 @@ fn listen_address(listen: SocketAddr) -> envoy_types::pb::envoy::config::core::v
     address
 }
 
+/// No client's address. An empty list would mean Envoy's default, which is every private one.
+fn nobody() -> InternalAddressConfig {
+    let broadcast = CidrRange { address_prefix: Ipv4Addr::BROADCAST.to_string(), prefix_len: uint(32) };
+    InternalAddressConfig { cidr_ranges: vec![broadcast], ..Default::default() }
+}
+
 /// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
 fn connection_manager() -> hcm::HttpConnectionManager {
     let yes = Some(BoolValue { value: true });
@@ -69,15 +80,26 @@ fn connection_manager() -> hcm::HttpConnectionManager {
         access_log: vec![access_log::json_on_stdout()],
         // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
         use_remote_address: yes,
+        // Nobody is trusted for their address: behind a published port every client seems to come from Docker's bridge,
+        // and `x-envoy-*` headers of an "internal" client would set retries and time-outs.
+        internal_address_config: Some(nobody()),
         // One path has one spelling: `/a//b`, `/a/%2e%2e/b` and `/a%2Fb` must not get round a route.
         normalize_path: yes,
         merge_slashes: true,
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::UnescapeAndRedirect as i32,
         strip_trailing_host_dot: true,
-        server_header_transformation: ServerHeaderTransformation::AppendIfAbsent as i32,
+        // The application's `server` header or none: who stands in front is nobody's business.
+        server_header_transformation: ServerHeaderTransformation::PassThrough as i32,
+        // A client may bring an id of its own to find its request by; whoever brings none gets one.
+        preserve_external_request_id: true,
         always_set_request_id_in_response: true,
+        local_reply_config: Some(local_reply::config()),
+        max_request_headers_kb: uint(HEADERS_KIBIBYTES),
         common_http_protocol_options: Some(HttpProtocolOptions {
             idle_timeout: duration(IDLE_TIMEOUT),
+            max_headers_count: uint(HEADERS_COUNT),
+            // As nginx does: to many applications `x_forwarded_for` is the same as `x-forwarded-for`.
+            headers_with_underscores_action: HeadersWithUnderscoresAction::DropHeader as i32,
             ..Default::default()
         }),
         http2_protocol_options: Some(Http2ProtocolOptions {
@@ -87,6 +109,7 @@ fn connection_manager() -> hcm::HttpConnectionManager {
             ..Default::default()
         }),
         stream_idle_timeout: duration(STREAM_IDLE_TIMEOUT),
+        request_timeout: duration(REQUEST_TIMEOUT),
         request_headers_timeout: duration(HEADERS_TIMEOUT),
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() }],
         ..Default::default()

@@ -6,6 +6,7 @@ mod any;
 mod cluster;
 mod dashboard;
 mod listener;
+mod local_reply;
 mod route;
 
 use std::net::SocketAddr;

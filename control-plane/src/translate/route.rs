@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
+use envoy_types::pb::google::protobuf::UInt64Value;
 
 use crate::model::{Host, PathMatch, Route, Topology};
 
@@ -26,25 +27,19 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// A request that never reached an application is tried again, on another host: nobody notices that one went away.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 const RETRIES: u32 = 2;
+/// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
+/// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
+const RETRY_BODY_BYTES: u64 = 256 * 1024;
 /// How often another host is drawn when one comes up that was tried already.
 const HOST_SELECTION_ATTEMPTS: i64 = 5;
 
 pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
     let mut virtual_hosts: Vec<VirtualHost> =
-        topology.hosts.iter().map(|(host, routes)| virtual_host(host, routes)).collect();
+        topology.hosts.keys().map(|host| virtual_host(host, &topology.routes_of(host))).collect();
     virtual_hosts.push(dashboard::virtual_host(edge));
     if !topology.hosts.contains_key(&Host::Any) {
-        virtual_hosts.push(VirtualHost {
-            name: "unknown".to_owned(),
-            domains: vec!["*".to_owned()],
-            routes: vec![answer(
-                "unknown-host",
-                PathSpecifier::Prefix("/".to_owned()),
-                404,
-                "No container claims this host; the dashboard shows what is routed.\n",
-            )],
-            ..Default::default()
-        });
+        let routes = vec![not_found("portolan:unknown-host", "No container claims this host.\n")];
+        virtual_hosts.push(a_virtual_host("portolan:unknown-host", "*", routes));
     }
     RouteConfiguration {
         name: HTTP.to_owned(),
@@ -55,13 +50,29 @@ pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteCon
     }
 }
 
-fn virtual_host(host: &Host, routes: &[Route]) -> VirtualHost {
+/// A domain stands in one virtual host only, and Envoy asks that one alone: so it has the routes of the wildcards that
+/// cover it as well, and an answer of its own where none of them matches.
+fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
+    let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
+    let mut routes: Vec<PbRoute> = routes.iter().map(|each| route(each)).collect();
+    if !is_complete {
+        routes.push(not_found("portolan:unknown-path", "No container claims this path of the host.\n"));
+    }
+    a_virtual_host(&host.to_string(), &host.to_string(), routes)
+}
+
+fn a_virtual_host(name: &str, domain: &str, routes: Vec<PbRoute>) -> VirtualHost {
     VirtualHost {
-        name: host.to_string(),
-        domains: vec![host.to_string()],
-        routes: routes.iter().map(route).collect(),
+        name: name.to_owned(),
+        domains: vec![domain.to_owned()],
+        routes,
+        request_body_buffer_limit: Some(UInt64Value { value: RETRY_BODY_BYTES }),
         ..Default::default()
     }
+}
+
+fn not_found(name: &str, body: &str) -> PbRoute {
+    answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
 fn route(route: &Route) -> PbRoute {

@@ -1,0 +1,98 @@
+//! Containers in, Envoy's resources out: one folder a case under `tests/golden`.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p portolan --test golden` writes what comes out; read the difference before it is kept.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use portolan::{model, translate};
+use serde_json::{Value, json};
+use support::{Case, Printer};
+
+/// The one case in which what never changes is written out: the listener, and everything of a cluster.
+const IN_FULL: &str = "a-service";
+
+#[test]
+fn containers_become_the_resources_in_the_golden_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<PathBuf> =
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut failures = String::new();
+    for case in &cases {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let containers = std::fs::read_to_string(case.join("containers.yaml")).unwrap();
+        let parsed = serde_saphyr::from_str(&containers).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let got = resources(&parsed, name == IN_FULL);
+        let golden = case.join("resources.yaml");
+        if update {
+            std::fs::write(&golden, &got).unwrap();
+        }
+        let want = std::fs::read_to_string(&golden).unwrap_or_default();
+        if want != got {
+            let at = want.lines().zip(got.lines()).take_while(|(want, got)| want == got).count();
+            let line = |text: &str| text.lines().nth(at).unwrap_or("(end)").to_owned();
+            writeln!(failures, "{name}, line {}:\n  want {}\n  got  {}", at + 1, line(&want), line(&got))
+                .unwrap();
+        }
+    }
+    assert!(!cases.is_empty());
+    assert!(failures.is_empty(), "{failures}\nUPDATE_GOLDEN=1 writes what comes out now");
+}
+
+fn resources(case: &Case, in_full: bool) -> String {
+    let options = support::options();
+    let build = |containers, previous| model::build(&support::inventory(containers), &options, previous);
+    let before = case.before.as_ref().map(|containers| build(containers, None).0);
+    let (topology, problems) = build(&case.containers, before.as_ref());
+    let resources = translate::translate(&topology, &support::edge());
+    let printer = Printer::new();
+    let hosts = resources.routes.iter().flat_map(|routes| &routes.virtual_hosts);
+    let hosts: Vec<Value> = hosts
+        .filter(|host| in_full || !host.name.starts_with("portolan:"))
+        .map(|host| printer.value(host))
+        .map(|host| if in_full { host } else { without_policies(host) })
+        .collect();
+    let clusters =
+        resources.clusters.iter().filter(|cluster| in_full || cluster.name != model::ADMIN_SERVICE);
+    let clusters: Vec<Value> =
+        clusters.map(|cluster| if in_full { printer.value(cluster) } else { json!(cluster.name) }).collect();
+    let endpoints: Vec<Value> = if in_full {
+        resources.endpoints.iter().map(|assignment| printer.value(assignment)).collect()
+    } else {
+        topology.services.values().map(in_short).collect()
+    };
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut all =
+        json!({ "problems": problems, "endpoints": endpoints, "clusters": clusters, "hosts": hosts });
+    if in_full {
+        all["listeners"] = resources.listeners.iter().map(|listener| printer.value(listener)).collect();
+    }
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let yaml = serde_saphyr::to_string_with_options(&all, options).unwrap();
+    format!("# {}\n# Written by UPDATE_GOLDEN=1 cargo test -p portolan --test golden\n{yaml}", case.shows)
+}
+
+fn in_short(service: &model::Service) -> Value {
+    let endpoint = |endpoint: &model::Endpoint| {
+        format!("{} {} {:?}", endpoint.workload, endpoint.address, endpoint.state)
+    };
+    json!({ service.name.to_string(): service.endpoints.iter().map(endpoint).collect::<Vec<_>>() })
+}
+
+/// Without what every route and host has alike; the case in full shows it.
+fn without_policies(mut host: Value) -> Value {
+    host.as_object_mut().unwrap().remove("requestBodyBufferLimit");
+    for route in host["routes"].as_array_mut().unwrap() {
+        if let Some(action) = route.get_mut("route").and_then(Value::as_object_mut) {
+            action.remove("retryPolicy");
+            action.remove("timeout");
+        }
+    }
+    host
+}

@@ -1,0 +1,152 @@
+//! The vocabulary: what right values mean, and what is said of wrong ones.
+//!
+//! `tests/labels/wrong.txt` holds wrong labels, each with the message a person reads;
+//! `UPDATE_GOLDEN=1 cargo test -p portolan --test labels` writes the messages anew.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
+use portolan::model::label::{self, Claims, HealthRule};
+use portolan::model::{Host, PathMatch, Problem};
+
+fn read(labels: &[(&str, &str)], prefix: &str) -> (Claims, Vec<Problem>) {
+    let labels: BTreeMap<String, String> =
+        labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let workload = Workload {
+        id: WorkloadId("id".to_owned()),
+        name: "web".to_owned(),
+        project: None,
+        service: None,
+        number: None,
+        labels,
+        placement: Placement::Host,
+        exposed_ports: [80].into(),
+        state: State::Running,
+        health: Health::None,
+        created: 0,
+    };
+    label::read(&workload, prefix)
+}
+
+fn right(labels: &[(&str, &str)]) -> Claims {
+    let (claims, problems) = read(labels, "portolan");
+    assert_eq!(problems, [], "{labels:?}");
+    claims
+}
+
+fn hosts(value: &str) -> Vec<String> {
+    let claims = right(&[("portolan.host", value)]);
+    claims.routes["default"].as_ref().unwrap().hosts.iter().map(Host::to_string).collect()
+}
+
+fn path(value: &str) -> PathMatch {
+    let claims = right(&[("portolan.host", "a"), ("portolan.path", value)]);
+    claims.routes["default"].as_ref().unwrap().matches.path.clone()
+}
+
+#[test]
+fn a_wrong_label_is_told_with_what_to_write_instead() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/labels/wrong.txt");
+    let want = std::fs::read_to_string(&file).unwrap();
+    let mut got = String::new();
+    for line in want.lines() {
+        let Some((label, value)) = line.split_once('=').filter(|_| !line.starts_with([' ', '#'])) else {
+            if line.starts_with('#') || line.is_empty() {
+                got.push_str(line);
+                got.push('\n');
+            }
+            continue;
+        };
+        // Beside a host, so that the missing host is not what is wrong.
+        let host =
+            if label.ends_with("host") { ("portolan.z", "") } else { ("portolan.host", "a.localhost") };
+        let (_, problems) = read(&[host, (label, value)], "portolan");
+        let of_label = problems.iter().filter(|problem| problem.label.as_deref() == Some(label));
+        let messages: Vec<String> = of_label.map(|problem| format!("    {problem}\n")).collect();
+        assert!(!messages.is_empty(), "{label}={value:?} is taken as right");
+        got.push_str(&format!("{label}={value}\n{}", messages.concat()));
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, &got).unwrap();
+    } else {
+        assert_eq!(want, got);
+    }
+}
+
+#[test]
+fn hosts_are_a_list_in_one_spelling_each_once() {
+    assert_eq!(hosts("b.localhost, A.localhost ,b.localhost"), ["a.localhost", "b.localhost"]);
+    assert_eq!(hosts("*"), ["*"]);
+    assert_eq!(hosts("*.Example.com,xn--bcher-kva.example,my_host,127.0.0.1").len(), 4);
+}
+
+#[test]
+fn a_path_is_a_prefix_or_exact_or_a_regular_expression() {
+    assert_eq!(path("/api"), PathMatch::Prefix("/api".to_owned()));
+    assert_eq!(path("/api/"), PathMatch::Prefix("/api".to_owned()));
+    assert_eq!(path("/"), PathMatch::default());
+    assert_eq!(path("=/api/"), PathMatch::Exact("/api/".to_owned()));
+    assert_eq!(path("~/(a|b)/[0-9]{1,3}"), PathMatch::Regex("/(a|b)/[0-9]{1,3}".to_owned()));
+    assert_eq!(path("/caf%C3%A9/a+b~c"), PathMatch::Prefix("/caf%C3%A9/a+b~c".to_owned()));
+}
+
+#[test]
+fn the_short_form_is_the_route_default_and_named_routes_stand_beside_it() {
+    let claims = right(&[
+        ("portolan.host", "a"),
+        ("portolan.routes.b-1.host", "b"),
+        ("portolan.routes.b-1.path", "/b"),
+        ("portolan.port", "8080"),
+        ("portolan.network", "front"),
+        ("portolan.service", "shop/web.v2"),
+        ("portolan.health", "ignore"),
+        ("portolan.priority", "-3"),
+        ("portolan.proxy", "true"),
+        ("portolan.enable", "false"),
+        ("other.key", "?"),
+        ("portolano.host", "?"),
+    ]);
+    assert_eq!(claims.routes.keys().collect::<Vec<_>>(), ["b-1", "default"]);
+    assert_eq!(claims.port, Some(8080));
+    assert_eq!(claims.network.as_deref(), Some("front"));
+    assert_eq!(claims.service.as_deref(), Some("shop/web.v2"));
+    assert_eq!(claims.health, HealthRule::Ignore);
+    assert_eq!(claims.routes["default"].as_ref().unwrap().priority, -3);
+    assert!(claims.proxy && claims.hidden);
+}
+
+#[test]
+fn a_mistake_takes_out_its_route_and_one_about_the_container_takes_out_all() {
+    let routes = |labels: &[(&str, &str)]| {
+        let (claims, problems) = read(labels, "portolan");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        (claims.routes["default"].is_some(), claims.routes["b"].is_some(), claims.broken.is_empty())
+    };
+    let (a, b) = (("portolan.host", "a"), ("portolan.routes.b.host", "b"));
+    assert_eq!(routes(&[a, b, ("portolan.path", "x")]), (false, true, true));
+    assert_eq!(routes(&[a, b, ("portolan.pth", "/x")]), (false, true, true));
+    assert_eq!(routes(&[a, b, ("portolan.routes.b.path", "x")]), (true, false, true));
+    assert_eq!(routes(&[a, b, ("portolan.port", "x")]), (true, true, false));
+    assert_eq!(routes(&[a, b, ("portolan.weight", "1")]), (true, true, false));
+}
+
+#[test]
+fn the_prefix_can_be_another_one() {
+    let (claims, problems) =
+        read(&[("edge.eu.host", "a"), ("portolan.host", "?"), ("edge.eu.hots", "b")], "edge.eu");
+    assert!(claims.asks);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].fix, "did you mean edge.eu.host?");
+}
+
+#[test]
+fn a_problem_tells_the_place_in_bytes_and_shows_it_in_characters() {
+    let (_, problems) = read(&[("portolan.path", "/é?x"), ("portolan.host", "a")], "portolan");
+    assert_eq!(problems[0].place, Some(3));
+    assert!(problems[0].to_string().contains("character 3"), "{}", problems[0]);
+}

@@ -1,0 +1,164 @@
+//! What the tests of the model share: containers written as YAML, and messages printed as YAML.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
+use portolan::model::Options;
+use portolan::translate::EdgeOptions;
+use prost::{Message, Name};
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The containers of one case, and those that were there before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    /// What the case shows.
+    pub(crate) shows: String,
+    /// What was there before, if that matters.
+    #[serde(default)]
+    pub(crate) before: Option<BTreeMap<String, Container>>,
+    /// What is there, by name. A name `shop-web-1` belongs to replica 1 of the service `web` of the project `shop`,
+    /// any other to no project.
+    pub(crate) containers: BTreeMap<String, Container>,
+}
+
+/// One container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Container {
+    labels: BTreeMap<String, String>,
+    /// Network and address; no address yet where it is `~`.
+    networks: BTreeMap<String, Option<IpAddr>>,
+    host_network: bool,
+    shares: Option<String>,
+    direct: Option<SocketAddr>,
+    ports: BTreeSet<u16>,
+    state: Option<StateWord>,
+    health: Option<HealthWord>,
+    created: i64,
+    /// The container's id, where it is another one than before.
+    id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StateWord {
+    Created,
+    Running,
+    Stopping,
+    Paused,
+    Stopped,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum HealthWord {
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+/// The inventory of some containers.
+pub(crate) fn inventory(containers: &BTreeMap<String, Container>) -> Inventory {
+    let workloads = containers.iter().map(|(name, container)| {
+        let workload = workload(name, container);
+        (workload.id.clone(), workload)
+    });
+    Inventory { workloads: workloads.collect() }
+}
+
+fn workload(name: &str, container: &Container) -> Workload {
+    let parts: Vec<&str> = name.split('-').collect();
+    let (project, service, number) = match parts.as_slice() {
+        [project, service, number] if number.parse::<u32>().is_ok() => {
+            (Some((*project).to_owned()), Some((*service).to_owned()), number.parse().ok())
+        }
+        _ => (None, None, None),
+    };
+    let placement = match container {
+        Container { direct: Some(address), .. } => Placement::Direct(*address),
+        Container { shares: Some(other), .. } => Placement::SharedWith(WorkloadId(other.clone())),
+        Container { host_network: true, .. } => Placement::Host,
+        Container { networks, .. } => Placement::Networks(
+            networks
+                .iter()
+                .map(|(network, address)| Attachment {
+                    network: network.clone(),
+                    addresses: address.iter().copied().collect(),
+                })
+                .collect(),
+        ),
+    };
+    Workload {
+        id: WorkloadId(container.id.clone().unwrap_or_else(|| name.to_owned())),
+        name: name.to_owned(),
+        project,
+        service,
+        number,
+        labels: container.labels.clone(),
+        placement,
+        exposed_ports: container.ports.clone(),
+        state: match container.state {
+            Some(StateWord::Created) => State::Created,
+            Some(StateWord::Running) | None => State::Running,
+            Some(StateWord::Stopping) => State::Stopping,
+            Some(StateWord::Paused) => State::Paused,
+            Some(StateWord::Stopped) => State::Stopped,
+        },
+        health: match container.health {
+            None => Health::None,
+            Some(HealthWord::Starting) => Health::Starting,
+            Some(HealthWord::Healthy) => Health::Healthy,
+            Some(HealthWord::Unhealthy) => Health::Unhealthy,
+        },
+        created: container.created,
+    }
+}
+
+/// The model's settings, as by default.
+pub(crate) fn options() -> Options {
+    Options { label_prefix: "portolan".to_owned(), reserved_host: "dashboard.localhost".to_owned() }
+}
+
+/// The edge's settings, as by default.
+pub(crate) fn edge() -> EdgeOptions {
+    EdgeOptions {
+        listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+        dashboard_host: "dashboard.localhost".to_owned(),
+        envoy_admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+    }
+}
+
+/// Prints messages by the descriptors that reflection serves too, so that what is inside an `Any` is readable.
+pub(crate) struct Printer(DescriptorPool);
+
+impl Printer {
+    pub(crate) fn new() -> Self {
+        let descriptors: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
+        Self(DescriptorPool::decode(descriptors).unwrap())
+    }
+
+    pub(crate) fn value<M: Message + Name>(&self, message: &M) -> Value {
+        let descriptor = self.0.get_message_by_name(&M::full_name()).unwrap();
+        let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap();
+        sorted(serde_json::to_value(dynamic).unwrap())
+    }
+}
+
+/// The same with the keys of every map in order.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let map: BTreeMap<String, Value> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(map.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
