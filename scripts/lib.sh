@@ -21,6 +21,7 @@ wait_for() {
 
 # The mirror from which this machine has its own Debian, as apt is configured here.
 debian_mirror() {
+  # shellcheck disable=SC2016 # apt's own variables
   apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
     awk '$1 == "Debian" && $2 == "main" && $3 !~ /-/ { print $4; exit }'
 }
