@@ -1,6 +1,6 @@
 //! The label vocabulary: one workload's labels in, typed claims out.
 //!
-//! The vocabulary is closed. Each key is a row of the table in [`key`], with a parser of its own for its value; what
+//! The vocabulary is closed. Each key is a row of the table in `key`, with a parser of its own for its value; what
 //! is not a row is a problem that names the nearest right spelling. A mistake takes out the route it is about; one in
 //! a label about the whole workload takes out all its routes.
 
