@@ -214,9 +214,11 @@ where
 {
     let request_id = call.request_id.clone();
     let what = format!("{} {}", call.method, call.path);
-    let mut response = if call.path == "/health" { health(&call, stages) } else { handler(call).await };
+    let is_check = call.path == "/health";
+    let mut response = if is_check { health(&call, stages) } else { handler(call).await };
     let status = response.status().as_u16();
-    if status >= 500 {
+    // A replica that stops says so once, not at every check.
+    if status >= 500 && !is_check {
         warn!(request = what, status, request_id, "answered");
     } else {
         debug!(request = what, status, request_id, "answered");
