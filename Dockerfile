@@ -22,13 +22,11 @@ FROM gcr.io/distroless/cc-debian13:nonroot AS frontend
 COPY --from=build /out/frontend /usr/local/bin/frontend
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/frontend"]
-CMD ["serve"]
 
 FROM gcr.io/distroless/cc-debian13:nonroot AS backend
 COPY --from=build /out/backend /usr/local/bin/backend
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/backend"]
-CMD ["serve"]
 
 # Envoy as the edge and as docker-guard. The configuration is in the image, because a bind mount needs the file on the
 # engine's own host; portolan is there for the health check, because the image has no shell and no curl.
@@ -37,4 +35,4 @@ COPY envoy/bootstrap.yaml envoy/docker-guard.yaml /etc/envoy/
 COPY --from=build /out/portolan /usr/local/bin/portolan
 USER 65532:65532
 EXPOSE 8080
-CMD ["-c", "/etc/envoy/bootstrap.yaml", "--log-level", "warning", "--disable-hot-restart"]
+CMD ["-c", "/etc/envoy/bootstrap.yaml", "--log-level", "warning", "--disable-hot-restart", "--file-flush-interval-msec", "1000"]

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Keys and values over HTTP, kept in Redis: GET, POST, PUT, DELETE /messages.
+/// Keys and values over HTTP, kept in Redis: GET, POST, PUT, DELETE /messages. Serves when no command is given.
 #[derive(Debug, Parser)]
-#[command(name = "backend", version, about)]
+#[command(name = "backend", version)]
 struct Cli {
     #[command(flatten)]
     logging: lifecycle::logging::Options,
@@ -20,8 +20,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve requests (the default).
-    Serve,
     /// Ask the backend on this host how it is; exit code 0 or 1.
     Health,
 }

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A page that shows and saves messages, through the backend.
+/// A page that shows and saves messages, through the backend. Serves when no command is given.
 #[derive(Debug, Parser)]
-#[command(name = "frontend", version, about)]
+#[command(name = "frontend", version)]
 struct Cli {
     #[command(flatten)]
     logging: lifecycle::logging::Options,
@@ -20,8 +20,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve requests (the default).
-    Serve,
     /// Ask the frontend on this host how it is; exit code 0 or 1.
     Health,
 }

@@ -16,6 +16,10 @@ use crate::{ports, tools};
 /// How long the system may take from its start to its first answer.
 const READY: Duration = Duration::from_secs(60);
 
+/// As in the Dockerfile: quiet, no predecessor to talk to, and an access log that is a second old at most.
+const ENVOY_OPTIONS: [&str; 5] =
+    ["--log-level", "warning", "--disable-hot-restart", "--file-flush-interval-msec", "1000"];
+
 /// What to run, and where.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -179,7 +183,7 @@ impl System {
         let config = self.options.folder.join("envoy.yaml");
         fs::write(&config, self.bootstrap()?)?;
         let envoy = Process::start("envoy", &self.logs(), &self.envoy, |command| {
-            command.arg("-c").arg(&config).args(["--log-level", "warning", "--disable-hot-restart"]);
+            command.arg("-c").arg(&config).args(ENVOY_OPTIONS);
         })?;
         self.add(envoy);
         Ok(())

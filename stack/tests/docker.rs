@@ -40,9 +40,7 @@ const TESTS: &[(&str, Test)] = &[
     }),
     ("the_admin_port_is_on_loopback_and_not_published", the_admin_port_is_on_loopback),
     ("every_request_is_in_the_access_log_once", |system| {
-        every_request_is_in_the_access_log_once(&system.site()?, || {
-            system.run(&["logs", "--no-log-prefix", "envoy"])
-        })
+        every_request_is_in_the_access_log_once(&system.site()?, || system.log("envoy"))
     }),
     ("everything_in_envoy_came_over_ads", |system| everything_in_envoy_came_over_ads(&system.site()?)),
     ("grpcurl_lists_describes_and_prints_in_full", |system| {

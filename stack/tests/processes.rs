@@ -101,7 +101,7 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
             "a_restart_of_the_control_plane_changes_nothing_in_envoy",
             a_restart_of_the_control_plane_changes_nothing,
         ),
-        test("a_frontend_finishes_what_it_has_before_it_stops", a_frontend_says_no_before_it_stops),
+        test("a_frontend_says_no_before_it_stops", a_frontend_says_no_before_it_stops),
         test("a_port_in_use_is_told_in_one_line", a_port_in_use_is_told_in_one_line),
         test("cargo_stack_ends_everything_on_ctrl_c", |_| cargo_stack_ends_everything(Signal::INT)),
         test("cargo_stack_leaves_nothing_when_it_is_killed", |_| cargo_stack_ends_everything(Signal::KILL)),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -88,6 +89,12 @@ impl Compose {
         run(command.args(arguments))
     }
 
+    /// The log of a service, without what Compose adds to it.
+    pub(crate) fn log(&self, service: &str) -> Result<String> {
+        // Compose 2.26 clears the terminal's line before each of the log's, even where there is no terminal.
+        Ok(self.run(&["logs", "--no-log-prefix", service])?.replace("\u{1b}[2K", ""))
+    }
+
     pub(crate) fn site(&self) -> Result<Site> {
         Site::new(self.edge_port)
     }
@@ -143,8 +150,11 @@ impl Compose {
 
 fn follow_events(output: File) -> Result<Child> {
     let label = format!("label=com.docker.compose.project={PROJECT}");
+    // From now on, however late it is connected.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string();
     let mut command = Command::new("docker");
-    command.args(["events", "--format", "{{json .}}", "--filter", "type=container", "--filter", &label]);
+    command.args(["events", "--since", &now, "--format", "{{json .}}"]);
+    command.args(["--filter", "type=container", "--filter", &label]);
     command.args(["--filter", "event=start", "--filter", "event=health_status"]);
     command
         .stdin(Stdio::null())
