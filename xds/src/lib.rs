@@ -30,6 +30,6 @@ pub use kind::Kind;
 pub use metrics::Metrics;
 pub use references::References;
 pub use resource::{Name, Resource, Version};
-pub use service::{ServeError, XdsService, serve};
+pub use service::{ServeError, ServeOptions, XdsService, serve};
 pub use snapshot::{Section, Snapshot, SnapshotError};
 pub use source::{SnapshotReceiver, SnapshotSource};
