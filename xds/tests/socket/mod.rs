@@ -1,5 +1,5 @@
 //! A server on a real socket, and clients that speak to it in the protocol's own messages.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
