@@ -37,10 +37,9 @@ impl Session {
         if !ledger.seen {
             return Vec::new();
         }
+        let has = |name: &Name| ledger.held.contains_key(name) && !ledger.is_going(name);
         let to_come = |name: &&Name| {
-            ledger.subscription.covers(name)
-                && !ledger.held.contains_key(*name)
-                && !ledger.parked.contains_key(*name)
+            ledger.subscription.covers(name) && !has(name) && !ledger.parked.contains_key(*name)
         };
         clusters.into_iter().filter(to_come).cloned().collect()
     }
@@ -72,6 +71,11 @@ impl Session {
 }
 
 impl Ledger {
+    /// Whether the client has just been told to drop `name`, whatever the newest snapshot says.
+    fn is_going(&self, name: &Name) -> bool {
+        self.outstanding.as_ref().is_some_and(|outstanding| outstanding.steps.get(name) == Some(&None))
+    }
+
     /// Whether something the client has, or is being sent, refers to what `refers` tests for; what a client brought
     /// along from an earlier stream might.
     fn may_refer(&self, refers: impl Fn(&crate::Resource) -> bool) -> bool {
