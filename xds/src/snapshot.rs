@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
-
 use crate::kind::Kind;
 use crate::resource::{Name, Resource, Version};
 
@@ -98,8 +96,7 @@ impl Snapshot {
             .filter(|name| !sections[Kind::Endpoint.index()].contains_key(name))
             .collect();
         for name in missing {
-            let empty = ClusterLoadAssignment { cluster_name: name.to_string(), ..Default::default() };
-            self.insert(sections, Resource::from(&empty))?;
+            self.insert(sections, Resource::empty_assignment(&name))?;
         }
         Ok(())
     }

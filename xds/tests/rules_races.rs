@@ -5,6 +5,19 @@ mod support;
 
 use support::*;
 use xds_server::Kind::{Cluster, Endpoint, Listener, Route};
+use xds_server::session::{Protocol, Request};
+
+#[test]
+fn a_cluster_that_goes_while_it_warms_is_not_left_waiting_for_its_endpoints() {
+    let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    stream.update(Cluster, &[], &[]);
+    stream.publish(&after(&one, []));
+    let answer = stream.update(Endpoint, &["a"], &[]);
+    assert_eq!(kinds(&answer), [Endpoint], "the cluster is in flight and warms on this answer");
+    assert_eq!(listed(&answer[0]), ["a"]);
+}
 
 #[test]
 fn a_route_waits_for_a_cluster_that_comes_back_while_its_removal_is_in_flight() {
@@ -23,4 +36,28 @@ fn a_route_waits_for_a_cluster_that_comes_back_while_its_removal_is_in_flight() 
     let back = stream.ack(&removal[0]);
     assert_eq!((kinds(&back), listed(&back[0])), (vec![Cluster, Endpoint], vec!["a"]));
     assert_eq!(kinds(&stream.ack(&back[0])), [Route]);
+}
+
+#[test]
+fn a_changed_cluster_that_goes_while_it_warms_hears_its_endpoints_once_more() {
+    for protocol in [Protocol::Delta, Protocol::StateOfTheWorld] {
+        let request = |kind, names: &[&str], nonce: &str| match protocol {
+            Protocol::Delta => Request { nonce: nonce.into(), ..update_request(kind, names, &[]) },
+            Protocol::StateOfTheWorld => names_request(kind, names, nonce),
+        };
+        let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+        let mut stream = Stream::new(protocol);
+        stream.publish(&one);
+        let clusters = stream.send(request(Cluster, &[], ""));
+        let first = stream.send(request(Endpoint, &["a"], ""));
+        stream.send(request(Cluster, &[], &clusters[0].nonce));
+        // The client has not answered these endpoints when the cluster changes, and then goes.
+        let two = after(&one, [cluster("a", 2), endpoints("a", 1)]);
+        assert_eq!(kinds(&stream.publish(&two)), [Cluster]);
+        assert_eq!(kinds(&stream.publish(&after(&two, []))), []);
+        let names: &[&str] = if protocol == Protocol::Delta { &[] } else { &["a"] };
+        let again = stream.send(request(Endpoint, names, &first[0].nonce));
+        assert_eq!(kinds(&again), [Endpoint], "{protocol:?}");
+        assert_eq!(again[0].resources, [one.get(Endpoint, "a").unwrap().clone()], "{protocol:?}");
+    }
 }

@@ -311,9 +311,12 @@ impl Session {
             return None;
         }
         ledger.answer_due = false;
-        for name in steps.keys() {
-            ledger.unsettled.remove(name);
+        for (name, step) in &steps {
             ledger.owed.remove(name);
+            let is_last = step.is_some() && snapshot.get(kind, name).is_none();
+            if !is_last {
+                ledger.unsettled.remove(name);
+            }
         }
         self.nonces += 1;
         let nonce = self.nonces.to_string();
@@ -341,7 +344,9 @@ impl Session {
         let unsettled = std::mem::take(&mut self.ledgers[kind.index()].unsettled);
         let mut steps = BTreeMap::new();
         for name in unsettled {
-            let Some(step) = self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot) else {
+            let last = self.last_assignment(kind, &name, snapshot).map(Some);
+            let step = last.or_else(|| self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot));
+            let Some(step) = step else {
                 self.ledgers[kind.index()].owed.remove(&name);
                 continue;
             };

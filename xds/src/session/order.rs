@@ -5,8 +5,11 @@
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
+use std::sync::Arc;
+
 use crate::kind::Kind;
-use crate::resource::Name;
+use crate::resource::{Name, Resource};
+use crate::snapshot::Snapshot;
 
 use super::ledger::{Held, Ledger, Step};
 use super::{Scope, Session};
@@ -18,7 +21,7 @@ impl Session {
         &self,
         kind: Kind,
         name: &Name,
-        step: Option<&std::sync::Arc<crate::Resource>>,
+        step: Option<&Arc<Resource>>,
     ) -> Vec<Name> {
         if self.scope != Scope::Aggregated {
             return Vec::new();
@@ -65,6 +68,28 @@ impl Session {
         }
     }
 
+    /// The assignment that a cluster in flight warms on, where the newest snapshot has neither any more: without it
+    /// the client would not acknowledge the cluster, and not hear that it is gone.
+    pub(super) fn last_assignment(
+        &self,
+        kind: Kind,
+        name: &Name,
+        snapshot: &Snapshot,
+    ) -> Option<Arc<Resource>> {
+        let ledger = self.ledger(kind);
+        let wanted = kind == Kind::Endpoint && ledger.owed.contains(name) && ledger.subscription.covers(name);
+        let clusters = self.ledger(Kind::Cluster).outstanding.as_ref();
+        let warms = |cluster: &Arc<Resource>| cluster.references().assignment.as_ref() == Some(name);
+        if !wanted
+            || snapshot.get(kind, name).is_some()
+            || !clusters.is_some_and(|clusters| clusters.steps.values().flatten().any(warms))
+        {
+            return None;
+        }
+        let held = ledger.held.get(name).and_then(Held::known).map(Arc::clone);
+        Some(held.unwrap_or_else(|| Arc::new(Resource::empty_assignment(name))))
+    }
+
     const fn ledger(&self, kind: Kind) -> &Ledger {
         &self.ledgers[kind.index()]
     }
@@ -78,7 +103,7 @@ impl Ledger {
 
     /// Whether something the client has, or is being sent, refers to what `refers` tests for; what a client brought
     /// along from an earlier stream might.
-    fn may_refer(&self, refers: impl Fn(&crate::Resource) -> bool) -> bool {
+    fn may_refer(&self, refers: impl Fn(&Resource) -> bool) -> bool {
         let sent = |step: &Step| step.as_ref().is_some_and(|resource| refers(resource));
         self.held.values().any(|held| held.known().is_none_or(|resource| refers(resource)))
             || self.outstanding.iter().flat_map(|outstanding| outstanding.steps.values()).any(sent)
