@@ -3,8 +3,17 @@
 
 mod support;
 
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
+use envoy_types::pb::google::protobuf::Any;
+use prost::{Message, Name};
 use support::*;
-use xds_server::Kind::{Cluster, Endpoint, Listener, Route};
+use xds_server::Kind::{self, Cluster, Endpoint, Route};
+use xds_server::Resource;
 use xds_server::session::{Protocol, Request};
 
 #[test]
@@ -25,7 +34,7 @@ fn a_route_waits_for_a_cluster_that_comes_back_while_its_removal_is_in_flight() 
     let with_route = || [cluster("a", 1), endpoints("a", 1), routes("http", &["a"])];
     let mut stream = Stream::delta();
     stream.publish(&one);
-    for (kind, names) in [(Cluster, &[][..]), (Endpoint, &["a"]), (Listener, &[]), (Route, &["http"])] {
+    for (kind, names) in [(Cluster, &[][..]), (Endpoint, &["a"]), (Kind::Listener, &[]), (Route, &["http"])] {
         let first = stream.update(kind, names, &[]);
         stream.settle(first);
     }
@@ -60,4 +69,52 @@ fn a_changed_cluster_that_goes_while_it_warms_hears_its_endpoints_once_more() {
         assert_eq!(kinds(&again), [Endpoint], "{protocol:?}");
         assert_eq!(again[0].resources, [one.get(Endpoint, "a").unwrap().clone()], "{protocol:?}");
     }
+}
+
+/// A listener that passes connections on to a cluster, without routes.
+fn tcp_listener(name: &str, cluster: &str) -> Resource {
+    let proxy =
+        TcpProxy { cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.into())), ..Default::default() };
+    let type_url = format!("type.googleapis.com/{}", TcpProxy::full_name());
+    let config = ConfigType::TypedConfig(Any { type_url, value: proxy.encode_to_vec() });
+    let filter = Filter { name: "tcp".into(), config_type: Some(config) };
+    Resource::from(&Listener {
+        name: name.into(),
+        filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
+        ..Default::default()
+    })
+}
+
+#[test]
+fn a_first_answer_is_not_held_back_for_ever_where_one_wait_follows_another() {
+    let one = snapshot([cluster("a", 1), tcp_listener("a", "a")]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    stream.update(Cluster, &[], &[]);
+    assert!(
+        stream.update(Kind::Listener, &[], &[]).is_empty(),
+        "it waits for the cluster's ACK, which never comes"
+    );
+    stream.now += Duration::from_secs(3);
+    let both = [cluster("a", 1), cluster("b", 1), tcp_listener("a", "a"), tcp_listener("b", "b")];
+    assert!(stream.publish(&after(&one, both)).is_empty());
+    stream.now = stream.session.next_deadline().unwrap();
+    let first = stream.session.flush(stream.now);
+    assert_eq!(listed(&first[0]), ["a"], "its wait is over, whatever else began to wait meanwhile");
+    assert!(stream.ack(&first[0]).is_empty());
+    stream.now = stream.session.next_deadline().unwrap();
+    assert_eq!(listed(&stream.session.flush(stream.now)[0]), ["b"]);
+}
+
+#[test]
+fn a_question_about_routes_is_not_held_back_by_one_that_has_to_wait() {
+    let one = snapshot([cluster("a", 1), routes("new", &["a"]), routes("other", &[])]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    stream.want(Cluster, &[]);
+    assert!(
+        stream.want(Route, &["new"]).is_empty(),
+        "and it is not answered with nothing: Envoy would serve 404"
+    );
+    assert_eq!(listed(&stream.want(Route, &["new", "other"])[0]), ["other"]);
 }

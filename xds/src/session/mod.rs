@@ -42,6 +42,7 @@ use crate::resource::{Name, Resource, Version};
 use crate::snapshot::Snapshot;
 
 use ledger::{Held, Ledger, Outstanding, Step};
+use order::Waits;
 
 /// Which variant of the protocol a stream speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +183,7 @@ pub struct Session {
     node: Option<Node>,
     snapshot: Option<Arc<Snapshot>>,
     ledgers: [Ledger; Kind::ALL.len()],
-    waits: [BTreeMap<Name, Instant>; Kind::ALL.len()],
+    waits: [Waits; Kind::ALL.len()],
     nonces: u64,
 }
 
@@ -290,8 +291,8 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.ledgers.iter().zip(&self.waits).filter(|(ledger, _)| ledger.outstanding.is_none());
-        let first = waiting.flat_map(|(_, waits)| waits.values()).min()?;
-        Some(*first + self.settings.order_timeout)
+        let first = waiting.filter_map(|(_, waits)| waits.first()).min()?;
+        Some(first + self.settings.order_timeout)
     }
 
     fn respond(&mut self, kind: Kind, snapshot: &Snapshot, now: Instant) -> Option<Response> {
@@ -299,10 +300,9 @@ impl Session {
         if !ledger.seen || ledger.outstanding.is_some() {
             return None;
         }
-        let steps = self.steps(kind, snapshot, now);
-        let waiting = !self.waits[kind.index()].is_empty();
+        let (steps, complete) = self.steps(kind, snapshot, now);
         let ledger = &mut self.ledgers[kind.index()];
-        if ledger.answer_due && waiting {
+        if ledger.answer_due && !complete && (kind.is_full_state() || steps.is_empty()) {
             // The first answer to a question is a whole one: Envoy takes listeners that are missing from it as none.
             return None;
         }
@@ -336,34 +336,6 @@ impl Session {
         for name in sent.filter(|name| endpoints.subscription.covers(name)).collect::<Vec<_>>() {
             endpoints.owe(name);
         }
-    }
-
-    /// Goes through what is unsettled: what must be sent comes back, what must wait is noted, the rest is settled.
-    fn steps(&mut self, kind: Kind, snapshot: &Snapshot, now: Instant) -> BTreeMap<Name, Step> {
-        let old_waits = std::mem::take(&mut self.waits[kind.index()]);
-        let unsettled = std::mem::take(&mut self.ledgers[kind.index()].unsettled);
-        let mut steps = BTreeMap::new();
-        for name in unsettled {
-            let last = self.last_assignment(kind, &name, snapshot).map(Some);
-            let step = last.or_else(|| self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot));
-            let Some(step) = step else {
-                self.ledgers[kind.index()].owed.remove(&name);
-                continue;
-            };
-            self.ledgers[kind.index()].unsettled.insert(name.clone());
-            let mut blocked = false;
-            for blocker in self.blockers(kind, &name, step.as_ref()) {
-                let since = old_waits.get(&blocker).copied().unwrap_or(now);
-                if now.duration_since(since) < self.settings.order_timeout {
-                    self.waits[kind.index()].insert(blocker, since);
-                    blocked = true;
-                }
-            }
-            if !blocked {
-                steps.insert(name, step);
-            }
-        }
-        steps
     }
 }
 

@@ -5,7 +5,11 @@
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::kind::Kind;
 use crate::resource::{Name, Resource};
@@ -14,15 +18,77 @@ use crate::snapshot::Snapshot;
 use super::ledger::{Held, Ledger, Step};
 use super::{Scope, Session};
 
+/// What one type waits for, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Waits(BTreeMap<Name, Wait>);
+
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    since: Instant,
+    /// It lasted too long; it is kept as long as there is a reason to wait, lest it begin anew.
+    over: bool,
+}
+
+impl Waits {
+    /// When the oldest wait that is not over began.
+    pub(super) fn first(&self) -> Option<Instant> {
+        self.0.values().filter(|wait| !wait.over).map(|wait| wait.since).min()
+    }
+
+    fn is_any_over(&self) -> bool {
+        self.0.values().any(|wait| wait.over)
+    }
+
+    /// Notes that something waits for `blockers`, since `now` unless it is in `old`. Returns whether it still has to.
+    fn any(&mut self, blockers: Vec<Name>, old: &Self, now: Instant, limit: Duration) -> bool {
+        let mut blocked = false;
+        for blocker in blockers {
+            let since = old.0.get(&blocker).map_or(now, |wait| wait.since);
+            let over = now.duration_since(since) >= limit;
+            self.0.insert(blocker, Wait { since, over });
+            blocked |= !over;
+        }
+        blocked
+    }
+}
+
 impl Session {
+    /// Goes through what is unsettled: what must be sent comes back, what must wait is noted, the rest is settled.
+    /// Also returns whether nothing that is to be added is held back.
+    pub(super) fn steps(
+        &mut self,
+        kind: Kind,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> (BTreeMap<Name, Step>, bool) {
+        let old_waits = std::mem::take(&mut self.waits[kind.index()]);
+        let unsettled = std::mem::take(&mut self.ledgers[kind.index()].unsettled);
+        let mut steps = BTreeMap::new();
+        let mut complete = true;
+        for name in unsettled {
+            let last = self.last_assignment(kind, &name, snapshot).map(Some);
+            let step = last.or_else(|| self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot));
+            let Some(step) = step else {
+                self.ledgers[kind.index()].owed.remove(&name);
+                continue;
+            };
+            let blockers = self.blockers(kind, &name, step.as_ref());
+            let waits = &mut self.waits[kind.index()];
+            let blocked = waits.any(blockers, &old_waits, now, self.settings.order_timeout);
+            let ledger = &mut self.ledgers[kind.index()];
+            if blocked {
+                complete &= step.is_none();
+            } else {
+                steps.insert(name.clone(), step);
+            }
+            ledger.unsettled.insert(name);
+        }
+        (steps, complete || self.waits[kind.index()].is_any_over())
+    }
+
     /// The names that `step` has to wait for: clusters that must be acknowledged first, or `name` itself while
     /// something the client holds still refers to it.
-    pub(super) fn blockers(
-        &self,
-        kind: Kind,
-        name: &Name,
-        step: Option<&Arc<Resource>>,
-    ) -> Vec<Name> {
+    pub(super) fn blockers(&self, kind: Kind, name: &Name, step: Option<&Arc<Resource>>) -> Vec<Name> {
         if self.scope != Scope::Aggregated {
             return Vec::new();
         }
