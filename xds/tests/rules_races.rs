@@ -71,6 +71,24 @@ fn a_changed_cluster_that_goes_while_it_warms_hears_its_endpoints_once_more() {
     }
 }
 
+#[test]
+fn a_cluster_that_went_while_the_client_was_away_goes_as_soon_as_its_routes_are_known() {
+    let one =
+        snapshot([cluster("a", 1), endpoints("a", 1), listener("http", "http"), routes("http", &["a"])]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let kept = [("a", version(&one, Cluster, "a")), ("gone", "x".to_owned())];
+    assert!(stream.send(reconnect_request(Cluster, &[], &kept)).is_empty());
+    let kept = [("http", version(&one, Kind::Listener, "http"))];
+    assert!(stream.send(reconnect_request(Kind::Listener, &[], &kept)).is_empty());
+    let kept = [("http", version(&one, Route, "http"))];
+    // The subscription is answered with what the client has: that does not name the cluster either.
+    let responses = stream.send(reconnect_request(Route, &["http"], &kept));
+    assert_eq!(kinds(&responses), [Route, Cluster]);
+    assert_eq!(removed(&responses[1]), ["gone"]);
+    assert_eq!(stream.session.next_deadline(), None);
+}
+
 /// A listener that passes connections on to a cluster, without routes.
 fn tcp_listener(name: &str, cluster: &str) -> Resource {
     let proxy =

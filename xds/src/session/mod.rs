@@ -284,7 +284,14 @@ impl Session {
     /// What has to be sent now, in the order in which it has to be sent.
     pub fn flush(&mut self, now: Instant) -> Vec<Response> {
         let Some(snapshot) = self.snapshot.clone() else { return Vec::new() };
-        Kind::ALL.into_iter().filter_map(|kind| self.respond(kind, &snapshot, now)).collect()
+        let mut responses: Vec<_> =
+            Kind::ALL.into_iter().filter_map(|kind| self.respond(kind, &snapshot, now)).collect();
+        // What one type found settled may be what an earlier one waits for.
+        let waiting = Kind::ALL.into_iter().filter(|kind| self.waits[kind.index()].first().is_some());
+        for kind in waiting.collect::<Vec<_>>() {
+            responses.extend(self.respond(kind, &snapshot, now));
+        }
+        responses
     }
 
     /// When [`flush`](Self::flush) must be called again even if nothing comes in.
