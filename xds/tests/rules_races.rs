@@ -136,3 +136,23 @@ fn a_question_about_routes_is_not_held_back_by_one_that_has_to_wait() {
     );
     assert_eq!(listed(&stream.want(Route, &["new", "other"])[0]), ["other"]);
 }
+
+#[test]
+fn in_sotw_a_cluster_waits_for_the_listener_whose_routes_named_it() {
+    let world = [cluster("a", 1), endpoints("a", 1), listener("http", "http"), routes("http", &["a"])];
+    let one = snapshot(world);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    for (kind, names) in [(Cluster, &[][..]), (Endpoint, &["a"]), (Kind::Listener, &[]), (Route, &["http"])] {
+        let first = stream.want(kind, names);
+        stream.ack_wanting(&first[0], names);
+    }
+    let listeners = stream.publish(&after(&one, []));
+    assert_eq!(kinds(&listeners), [Kind::Listener], "no response can say that a route is gone");
+    assert!(
+        stream.session.flush(stream.now).is_empty(),
+        "the client still holds the listener and its routes"
+    );
+    let clusters = stream.ack_wanting(&listeners[0], &[]);
+    assert_eq!((kinds(&clusters), listed(&clusters[0])), (vec![Cluster], vec![]));
+}

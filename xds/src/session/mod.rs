@@ -385,11 +385,6 @@ impl Ledger {
                 let parked = self.parked.get(name) == Some(&Some(resource.version()));
                 (!parked).then(|| Some(Arc::clone(resource)))
             }
-            (None, Some(_)) if protocol == Protocol::StateOfTheWorld && !kind.is_full_state() => {
-                // Absence says nothing in a partial response; the client lets go by itself.
-                self.held.remove(name);
-                None
-            }
             (None, Some(_)) => (self.parked.get(name) != Some(&None)).then_some(None),
             // "If the server does not know the resource, it says so in removed_resources", once.
             (None, None) => (owed && protocol == Protocol::Delta).then_some(None),

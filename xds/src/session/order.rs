@@ -16,7 +16,7 @@ use crate::resource::{Name, Resource};
 use crate::snapshot::Snapshot;
 
 use super::ledger::{Held, Ledger, Step};
-use super::{Scope, Session};
+use super::{Protocol, Scope, Session};
 
 /// What one type waits for, and since when.
 #[derive(Debug, Default)]
@@ -78,6 +78,10 @@ impl Session {
             let ledger = &mut self.ledgers[kind.index()];
             if blocked {
                 complete &= step.is_none();
+            } else if step.is_none() && self.protocol == Protocol::StateOfTheWorld && !kind.is_full_state() {
+                // Absence says nothing in a partial response; the client lets go by itself.
+                ledger.held.remove(&name);
+                continue;
             } else {
                 steps.insert(name.clone(), step);
             }
