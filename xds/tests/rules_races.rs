@@ -14,7 +14,7 @@ use prost::{Message, Name};
 use support::*;
 use xds_server::Kind::{self, Cluster, Endpoint, Route};
 use xds_server::Resource;
-use xds_server::session::{Protocol, Request};
+use xds_server::session::{Protocol, Request, Response};
 
 #[test]
 fn a_cluster_that_goes_while_it_warms_is_not_left_waiting_for_its_endpoints() {
@@ -155,4 +155,48 @@ fn in_sotw_a_cluster_waits_for_the_listener_whose_routes_named_it() {
     );
     let clusters = stream.ack_wanting(&listeners[0], &[]);
     assert_eq!((kinds(&clusters), listed(&clusters[0])), (vec![Cluster], vec![]));
+}
+
+/// Lets a delta client refuse `response` for its resource `bad`, and answer all that follows likewise.
+fn refuse_whatever_holds(stream: &mut Stream, bad: &str, response: Response) -> Vec<Response> {
+    let mut all = vec![response];
+    let mut answered = 0;
+    while let Some(response) = all.get(answered).cloned() {
+        let refused = listed(&response).contains(&bad);
+        all.extend(if refused { stream.nack(&response, "no") } else { stream.ack(&response) });
+        answered += 1;
+    }
+    all
+}
+
+#[test]
+fn what_was_refused_with_others_may_have_been_taken_in_and_is_taken_back() {
+    let one = snapshot([cluster("bad", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    stream.settle(first);
+    let two = after(&one, [cluster("bad", 2), cluster("new", 1)]);
+    let refused = stream.publish(&two);
+    // The newcomer goes again before anybody knows who was at fault; Envoy has it by now.
+    assert!(stream.publish(&after(&two, [cluster("bad", 2)])).is_empty());
+    let all = refuse_whatever_holds(&mut stream, "bad", refused[0].clone());
+    let told: Vec<&str> = all.iter().flat_map(|response| removed(response)).collect();
+    assert_eq!(told, ["new"]);
+}
+
+#[test]
+fn a_removal_that_was_refused_with_others_is_no_reason_to_believe_the_client_still_has_it() {
+    let one = snapshot([cluster("a", 1), cluster("bad", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    stream.settle(first);
+    let two = after(&one, [cluster("bad", 2)]);
+    let refused = stream.publish(&two);
+    assert_eq!(removed(&refused[0]), ["a"]);
+    // It comes back before anybody knows who was at fault; Envoy has let go of it by now.
+    assert!(stream.publish(&after(&two, [cluster("a", 1), cluster("bad", 2)])).is_empty());
+    let all = refuse_whatever_holds(&mut stream, "bad", refused[0].clone());
+    assert!(all.iter().skip(1).any(|response| listed(response) == ["a"]), "{all:?}");
 }

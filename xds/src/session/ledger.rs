@@ -59,6 +59,9 @@ pub(super) struct Ledger {
     pub(super) outstanding: Option<Outstanding>,
     /// Steps the client refused, by the version it refused; `None` is a removal.
     pub(super) parked: BTreeMap<Name, Option<Version>>,
+    /// Steps that were refused together with others. Envoy takes in what is good in a response that it refuses: until
+    /// such a name is accepted or at fault, it may have the one or the other.
+    pub(super) doubted: BTreeMap<Name, Step>,
     /// Names to send whether or not the client has them already.
     pub(super) owed: BTreeSet<Name>,
     /// An answer is due even if it is empty.
@@ -76,6 +79,7 @@ impl Ledger {
             let subscription = &self.subscription;
             self.held.retain(|name, _| subscription.names(name));
             self.parked.retain(|name, _| subscription.names(name));
+            self.doubted.retain(|name, _| subscription.names(name));
         }
         for name in change.dropped {
             if self.subscription.covers(&name) {
@@ -102,6 +106,7 @@ impl Ledger {
     fn forget(&mut self, name: &str) {
         self.held.remove(name);
         self.parked.remove(name);
+        self.doubted.remove(name);
         self.owed.remove(name);
         self.unsettled.remove(name);
         if let Some(outstanding) = &mut self.outstanding {
@@ -131,6 +136,7 @@ impl Ledger {
     pub(super) fn accept(&mut self, outstanding: Outstanding) -> Charges {
         for (name, step) in outstanding.steps {
             self.parked.remove(&name);
+            self.doubted.remove(&name);
             match step {
                 Some(resource) => {
                     self.held.insert(name, Held::Known(resource));
@@ -148,9 +154,10 @@ impl Ledger {
         if let Some(trial) = outstanding.trial {
             self.trials.extend(trial.if_refused());
         }
-        let charges =
-            outstanding.steps.into_iter().map(|(name, step)| (name, step.map(|resource| resource.version())));
-        self.judge(trial::try_or_convict(charges.collect(), reason))
+        let version = |(name, step): (&Name, &Step)| (name.clone(), step.as_ref().map(|step| step.version()));
+        let charges = outstanding.steps.iter().map(version).collect();
+        self.doubted.extend(outstanding.steps);
+        self.judge(trial::try_or_convict(charges, reason))
     }
 
     fn judge(&mut self, verdict: Verdict) -> Charges {
@@ -161,6 +168,7 @@ impl Ledger {
                 Charges::new()
             }
             Verdict::Convict(charges) => {
+                self.doubted.retain(|name, _| !charges.contains_key(name));
                 self.parked.extend(charges.clone());
                 charges
             }

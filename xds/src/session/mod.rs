@@ -320,8 +320,8 @@ impl Session {
         ledger.answer_due = false;
         for (name, step) in &steps {
             ledger.owed.remove(name);
-            let is_last = step.is_some() && snapshot.get(kind, name).is_none();
-            if !is_last {
+            let has_to_go = step.is_some() && snapshot.get(kind, name).is_none();
+            if !has_to_go {
                 ledger.unsettled.remove(name);
             }
         }
@@ -376,18 +376,21 @@ impl Ledger {
     fn step(&mut self, protocol: Protocol, kind: Kind, name: &Name, snapshot: &Snapshot) -> Option<Step> {
         let target = snapshot.get(kind, name).filter(|_| self.subscription.covers(name));
         let owed = self.owed.contains(name);
+        let doubted = self.doubted.contains_key(name);
         match (target, self.held.get_mut(name)) {
             (Some(resource), Some(held)) if held.is(resource) => {
                 *held = Held::Known(Arc::clone(resource));
-                owed.then(|| Some(Arc::clone(resource)))
+                (owed || doubted).then(|| Some(Arc::clone(resource)))
             }
             (Some(resource), _) => {
                 let parked = self.parked.get(name) == Some(&Some(resource.version()));
                 (!parked).then(|| Some(Arc::clone(resource)))
             }
-            (None, Some(_)) => (self.parked.get(name) != Some(&None)).then_some(None),
+            (None, held) if held.is_some() || doubted => {
+                (self.parked.get(name) != Some(&None)).then_some(None)
+            }
             // "If the server does not know the resource, it says so in removed_resources", once.
-            (None, None) => (owed && protocol == Protocol::Delta).then_some(None),
+            (None, _) => (owed && protocol == Protocol::Delta).then_some(None),
         }
     }
 

@@ -81,6 +81,7 @@ impl Session {
             } else if step.is_none() && self.protocol == Protocol::StateOfTheWorld && !kind.is_full_state() {
                 // Absence says nothing in a partial response; the client lets go by itself.
                 ledger.held.remove(&name);
+                ledger.doubted.remove(&name);
                 continue;
             } else {
                 steps.insert(name.clone(), step);
@@ -110,7 +111,7 @@ impl Session {
         if !ledger.seen {
             return Vec::new();
         }
-        let has = |name: &Name| ledger.held.contains_key(name) && !ledger.is_going(name);
+        let has = |name: &Name| ledger.held.contains_key(name) && !ledger.may_have_dropped(name);
         let to_come = |name: &&Name| {
             ledger.subscription.covers(name) && !has(name) && !ledger.parked.contains_key(*name)
         };
@@ -166,9 +167,11 @@ impl Session {
 }
 
 impl Ledger {
-    /// Whether the client has just been told to drop `name`, whatever the newest snapshot says.
-    fn is_going(&self, name: &Name) -> bool {
-        self.outstanding.as_ref().is_some_and(|outstanding| outstanding.steps.get(name) == Some(&None))
+    /// Whether the client was told to drop `name`, whatever the newest snapshot says, and has not accepted that, or
+    /// has not accepted what it was told since.
+    fn may_have_dropped(&self, name: &Name) -> bool {
+        let told = self.outstanding.iter().map(|outstanding| &outstanding.steps).chain([&self.doubted]);
+        told.into_iter().any(|steps| steps.get(name) == Some(&None))
     }
 
     /// Whether something the client has, or is being sent, refers to what `refers` tests for; what a client brought
@@ -177,5 +180,6 @@ impl Ledger {
         let sent = |step: &Step| step.as_ref().is_some_and(|resource| refers(resource));
         self.held.values().any(|held| held.known().is_none_or(|resource| refers(resource)))
             || self.outstanding.iter().flat_map(|outstanding| outstanding.steps.values()).any(sent)
+            || self.doubted.values().any(sent)
     }
 }
