@@ -200,3 +200,45 @@ fn a_removal_that_was_refused_with_others_is_no_reason_to_believe_the_client_sti
     let all = refuse_whatever_holds(&mut stream, "bad", refused[0].clone());
     assert!(all.iter().skip(1).any(|response| listed(response) == ["a"]), "{all:?}");
 }
+
+#[test]
+fn a_changed_cluster_whose_endpoints_are_refused_hears_the_last_ones_that_were_not() {
+    let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    for (kind, names) in [(Cluster, &[][..]), (Endpoint, &["a"])] {
+        let first = stream.update(kind, names, &[]);
+        stream.settle(first);
+    }
+    let two = after(&one, [cluster("a", 1), endpoints("a", 2)]);
+    let refused = stream.publish(&two);
+    assert!(stream.nack(&refused[0], "no").is_empty());
+    let changed = stream.publish(&after(&two, [cluster("a", 2), endpoints("a", 2)]));
+    assert_eq!(
+        kinds(&changed),
+        [Cluster, Endpoint],
+        "Envoy acknowledges the cluster when it heard endpoints"
+    );
+    assert_eq!(changed[1].resources, [one.get(Endpoint, "a").unwrap().clone()]);
+    assert!(stream.ack(&changed[1]).is_empty(), "the refused ones stay parked");
+}
+
+#[test]
+fn a_refusal_that_comes_late_says_nothing_about_the_newer_content() {
+    let one = snapshot([routes("http", &[])]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let clusters = stream.update(Cluster, &[], &[]);
+    stream.settle(clusters);
+    let first = stream.update(Route, &["http"], &[]);
+    stream.settle(first);
+    let two = after(&one, [cluster("a", 1), routes("http", &[])]);
+    let bad = stream.publish(&two);
+    assert!(stream.publish(&after(&two, [cluster("a", 2), routes("http", &["a"])])).is_empty());
+    let fixed = stream.nack(&bad[0], "no");
+    assert_eq!(
+        kinds(&fixed),
+        [Cluster],
+        "the route waits for the cluster, which is not the one that was refused"
+    );
+}

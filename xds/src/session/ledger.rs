@@ -124,6 +124,12 @@ impl Ledger {
         self.unsettled.extend(self.subscription.all_names().iter().cloned());
     }
 
+    /// What was refused is parked until its content differs from what there is.
+    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot) {
+        self.parked
+            .retain(|name, refused| snapshot.get(kind, name).map(|resource| resource.version()) == *refused);
+    }
+
     /// Some resources of a new snapshot differ from the last one.
     pub(super) fn unsettle(&mut self, names: &[Name]) {
         let subscription = &self.subscription;
@@ -135,7 +141,6 @@ impl Ledger {
     /// The outstanding response was accepted: what it said is what the client has. Returns what that convicts.
     pub(super) fn accept(&mut self, outstanding: Outstanding) -> Charges {
         for (name, step) in outstanding.steps {
-            self.parked.remove(&name);
             self.doubted.remove(&name);
             match step {
                 Some(resource) => {

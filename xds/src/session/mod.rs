@@ -224,6 +224,9 @@ impl Session {
         let ledger = &mut self.ledgers[kind.index()];
         let first = !std::mem::replace(&mut ledger.seen, true);
         let event = if first { Event::Subscribed } else { ledger.answered(&request.nonce, request.refused) };
+        if let Some(snapshot) = snapshot.as_ref().filter(|_| event != Event::Subscribed) {
+            ledger.release_parked(kind, snapshot);
+        }
         let (change, due) = match request.wants {
             Wants::Names(names) => {
                 let change = ledger.subscription.replace(kind, &names);
@@ -277,6 +280,7 @@ impl Session {
                 Some(names) => ledger.unsettle(names),
                 None => ledger.unsettle_all(kind, Some(&snapshot)),
             }
+            ledger.release_parked(kind, &snapshot);
         }
         self.snapshot = Some(snapshot);
     }

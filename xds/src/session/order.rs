@@ -66,8 +66,9 @@ impl Session {
         let mut steps = BTreeMap::new();
         let mut complete = true;
         for name in unsettled {
-            let last = self.last_assignment(kind, &name, snapshot).map(Some);
-            let step = last.or_else(|| self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot));
+            let stand_in = self.stand_in(kind, &name, snapshot).map(Some);
+            let step =
+                stand_in.or_else(|| self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot));
             let Some(step) = step else {
                 self.ledgers[kind.index()].owed.remove(&name);
                 continue;
@@ -139,26 +140,22 @@ impl Session {
         }
     }
 
-    /// The assignment that a cluster in flight warms on, where the newest snapshot has neither any more: without it
-    /// the client would not acknowledge the cluster, and not hear that it is gone.
-    pub(super) fn last_assignment(
-        &self,
-        kind: Kind,
-        name: &Name,
-        snapshot: &Snapshot,
-    ) -> Option<Arc<Resource>> {
+    /// What a cluster in flight warms on, where its assignment is gone from the newest snapshot or was refused: what the
+    /// client had last, or no endpoints. Without it the client would never acknowledge the cluster, and hear of no other.
+    pub(super) fn stand_in(&self, kind: Kind, name: &Name, snapshot: &Snapshot) -> Option<Arc<Resource>> {
         let ledger = self.ledger(kind);
+        let newest = snapshot.get(kind, name).map(|resource| resource.version());
+        let may_be_sent = newest.is_some() && ledger.parked.get(name) != Some(&newest);
         let wanted = kind == Kind::Endpoint && ledger.owed.contains(name) && ledger.subscription.covers(name);
-        let clusters = self.ledger(Kind::Cluster).outstanding.as_ref();
-        let warms = |cluster: &Arc<Resource>| cluster.references().assignment.as_ref() == Some(name);
-        if !wanted
-            || snapshot.get(kind, name).is_some()
-            || !clusters.is_some_and(|clusters| clusters.steps.values().flatten().any(warms))
-        {
+        if may_be_sent || !wanted {
             return None;
         }
-        let held = ledger.held.get(name).and_then(Held::known).map(Arc::clone);
-        Some(held.unwrap_or_else(|| Arc::new(Resource::empty_assignment(name))))
+        let warms = |cluster: &Arc<Resource>| cluster.references().assignment.as_ref() == Some(name);
+        let in_flight = self.ledger(Kind::Cluster).outstanding.as_ref()?;
+        in_flight.steps.values().flatten().any(warms).then(|| {
+            let held = ledger.held.get(name).and_then(Held::known).map(Arc::clone);
+            held.unwrap_or_else(|| Arc::new(Resource::empty_assignment(name)))
+        })
     }
 
     const fn ledger(&self, kind: Kind) -> &Ledger {
