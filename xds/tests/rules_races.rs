@@ -242,3 +242,20 @@ fn a_refusal_that_comes_late_says_nothing_about_the_newer_content() {
         "the route waits for the cluster, which is not the one that was refused"
     );
 }
+
+#[test]
+fn a_reconnecting_client_keeps_a_cluster_that_goes_before_it_spoke_of_its_routes() {
+    let one = snapshot([cluster("a", 1), listener("http", "http"), routes("http", &["a"])]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let kept = [("a", version(&one, Cluster, "a"))];
+    assert!(stream.send(reconnect_request(Cluster, &[], &kept)).is_empty());
+    let two = after(&one, [listener("http", "http"), routes("http", &[])]);
+    assert!(stream.publish(&two).is_empty(), "its routes may still name this one");
+    let kept = [("http", version(&one, Kind::Listener, "http"))];
+    assert!(stream.send(reconnect_request(Kind::Listener, &[], &kept)).is_empty());
+    let kept = [("http", version(&one, Route, "http"))];
+    let route = stream.send(reconnect_request(Route, &["http"], &kept));
+    assert_eq!(kinds(&route), [Route]);
+    assert_eq!(removed(&stream.ack(&route[0])[0]), ["a"]);
+}

@@ -62,6 +62,8 @@ pub(super) struct Ledger {
     /// Steps that were refused together with others. Envoy takes in what is good in a response that it refuses: until
     /// such a name is accepted or at fault, it may have the one or the other.
     pub(super) doubted: BTreeMap<Name, Step>,
+    /// Whether the client brought anything along from an earlier stream.
+    pub(super) resumed: bool,
     /// Names to send whether or not the client has them already.
     pub(super) owed: BTreeSet<Name>,
     /// An answer is due even if it is empty.

@@ -370,6 +370,7 @@ impl Ledger {
 
     /// What the client kept from an earlier stream.
     fn inherit(&mut self, versions: BTreeMap<String, String>) {
+        self.resumed = !versions.is_empty();
         for (name, version) in versions {
             self.held.insert(name.into(), Held::Foreign(version));
         }

@@ -122,10 +122,8 @@ impl Session {
     fn may_be_in_use(&self, kind: Kind, name: &Name) -> bool {
         match kind {
             Kind::Cluster => {
-                let unheard = !self.ledger(Kind::Listener).seen || !self.ledger(Kind::Route).seen;
-                let inherited = matches!(self.ledger(kind).held.get(name), Some(Held::Foreign(_)));
-                // A client that has just reconnected speaks of its clusters first; its routes may still name this one.
-                (unheard && inherited)
+                // A client that came back speaks of its clusters first; its routes may still name this one.
+                (self.ledger(kind).resumed && self.is_unheard_of_routes())
                     || [Kind::Listener, Kind::Route].into_iter().any(|kind| {
                         self.ledger(kind).may_refer(|resource| resource.references().clusters.contains(name))
                     })
@@ -138,6 +136,14 @@ impl Session {
                 .may_refer(|cluster| cluster.references().assignment.as_ref() == Some(name)),
             Kind::Listener | Kind::Secret => false,
         }
+    }
+
+    /// Whether the client has yet to say which routes it has, in listeners or by name.
+    fn is_unheard_of_routes(&self) -> bool {
+        let listeners = self.ledger(Kind::Listener);
+        !listeners.seen
+            || (!self.ledger(Kind::Route).seen
+                && listeners.may_refer(|listener| !listener.references().routes.is_empty()))
     }
 
     /// What a cluster in flight warms on, where its assignment is gone from the newest snapshot or was refused: what the
