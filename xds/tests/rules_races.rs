@@ -244,6 +244,62 @@ fn a_refusal_that_comes_late_says_nothing_about_the_newer_content() {
 }
 
 #[test]
+fn what_is_left_of_a_refused_response_is_not_at_fault_for_what_the_client_let_go_of() {
+    let one = snapshot([routes("good", &[]), routes("bad", &[])]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Route, &["bad", "good"], &[]);
+    assert!(stream.update(Route, &[], &["bad"]).is_empty());
+    let again = stream.nack(&first[0], "no");
+    assert_eq!(listed(&again[0]), ["good"]);
+    assert!(stream.nack(&again[0], "no").is_empty(), "alone, and refused again: now it is");
+}
+
+#[test]
+fn a_wildcard_that_is_let_go_of_while_its_answer_is_in_flight_leaves_nothing_behind() {
+    let one = snapshot([cluster("a", 1), cluster("b", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &["*", "a"], &[]);
+    stream.update(Cluster, &[], &["*"]);
+    assert!(stream.ack(&first[0]).is_empty(), "nobody wants to know that b is gone");
+    assert!(stream.publish(&after(&one, [cluster("a", 1)])).is_empty());
+}
+
+#[test]
+fn in_sotw_a_client_whose_first_answer_was_refused_hears_that_there_is_nothing_any_more() {
+    let one = snapshot([cluster("bad", 1)]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    let first = stream.want(Cluster, &[]);
+    let refused = Request { refused: Some("no".into()), ..names_request(Cluster, &[], &first[0].nonce) };
+    assert!(stream.send(refused).is_empty(), "what it has from an earlier stream is better than nothing");
+    let nothing = stream.publish(&after(&one, []));
+    assert_eq!((kinds(&nothing), listed(&nothing[0])), (vec![Cluster], vec![]));
+}
+
+#[test]
+fn in_sotw_a_cluster_that_is_taken_back_hears_its_endpoints() {
+    let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    for (kind, names) in [(Cluster, &[][..]), (Endpoint, &["a"])] {
+        let first = stream.want(kind, names);
+        stream.ack_wanting(&first[0], names);
+    }
+    let refused = stream.publish(&after(&one, [cluster("a", 2), cluster("bad", 1), endpoints("a", 1)]));
+    assert_eq!(kinds(&refused), [Cluster, Endpoint]);
+    stream.ack_wanting(&refused[1], &["a"]);
+    // Envoy has taken in the good half; now it hears what it had before, and warms that.
+    let reason = Some("a is innocent".to_owned());
+    let nack = Request { refused: reason, ..names_request(Cluster, &[], &refused[0].nonce) };
+    let trial = stream.send(nack);
+    assert_eq!(listed(&trial[0]), ["a", "bad"]);
+    assert_eq!(trial[0].resources[0], *one.get(Cluster, "a").unwrap());
+    assert_eq!((kinds(&trial), listed(&trial[1])), (vec![Cluster, Endpoint], vec!["a"]));
+}
+
+#[test]
 fn a_reconnecting_client_keeps_a_cluster_that_goes_before_it_spoke_of_its_routes() {
     let one = snapshot([cluster("a", 1), listener("http", "http"), routes("http", &["a"])]);
     let mut stream = Stream::delta();
@@ -258,4 +314,25 @@ fn a_reconnecting_client_keeps_a_cluster_that_goes_before_it_spoke_of_its_routes
     let route = stream.send(reconnect_request(Route, &["http"], &kept));
     assert_eq!(kinds(&route), [Route]);
     assert_eq!(removed(&stream.ack(&route[0])[0]), ["a"]);
+}
+
+#[test]
+fn what_a_client_may_have_taken_in_is_doubted_until_that_very_version_is_at_fault() {
+    let one = snapshot([cluster("a", 1), cluster("bad", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    stream.settle(first);
+    let two = after(&one, [cluster("a", 2), cluster("bad", 2)]);
+    let refused = stream.publish(&two);
+    // The client may have the second version of `a` by now. The third one is refused alone, and the first one is back.
+    let three = after(&two, [cluster("a", 3), cluster("bad", 1)]);
+    assert!(stream.publish(&three).is_empty());
+    let nack = stream.nack(&refused[0], "no");
+    assert_eq!(listed(&nack[0]), ["a", "bad"]);
+    let again = stream.nack(&nack[0], "a: no");
+    assert_eq!(listed(&again[0]), ["bad"]);
+    let alone = stream.ack(&again[0]);
+    assert!(alone.is_empty(), "`a` is at fault, beyond doubt");
+    assert_eq!(listed(&stream.publish(&after(&three, [cluster("a", 1), cluster("bad", 1)]))[0]), ["a"]);
 }

@@ -36,6 +36,9 @@ impl Held {
     }
 }
 
+/// Most steps of one name that are remembered as refused with others, the newest.
+const MAX_DOUBTS: usize = 4;
+
 /// One step of a client from what it has to what it shall have: a resource to take, or one to drop.
 pub(super) type Step = Option<Arc<Resource>>;
 
@@ -44,6 +47,10 @@ pub(super) type Step = Option<Arc<Resource>>;
 pub(super) struct Outstanding {
     pub(super) nonce: String,
     pub(super) steps: BTreeMap<Name, Step>,
+    /// Whether the client let go of something in it since: what is left may not be what it refuses.
+    pub(super) diminished: bool,
+    /// Whether it lists everything: what it does not list is gone.
+    pub(super) whole: bool,
     /// Set where the response tries out a group that was refused before.
     pub(super) trial: Option<Trial>,
 }
@@ -61,11 +68,15 @@ pub(super) struct Ledger {
     pub(super) parked: BTreeMap<Name, Option<Version>>,
     /// Steps that were refused together with others. Envoy takes in what is good in a response that it refuses: until
     /// such a name is accepted or at fault, it may have the one or the other.
-    pub(super) doubted: BTreeMap<Name, Step>,
+    pub(super) doubted: BTreeMap<Name, Vec<Step>>,
     /// Whether the client brought anything along from an earlier stream.
     pub(super) resumed: bool,
     /// Names to send whether or not the client has them already.
     pub(super) owed: BTreeSet<Name>,
+    /// Whether the client accepted a list of everything. Before, it may have what came over an earlier stream.
+    pub(super) told_whole: bool,
+    /// Whether it has to hear such a list now, though nothing in it is new.
+    pub(super) whole_due: bool,
     /// An answer is due even if it is empty.
     pub(super) answer_due: bool,
     /// Names whose resource may differ from what the client has.
@@ -78,10 +89,7 @@ impl Ledger {
     /// Takes over what a request changed about the subscription.
     pub(super) fn apply(&mut self, change: Change, kind: Kind, snapshot: Option<&Snapshot>) {
         if change.wildcard_dropped {
-            let subscription = &self.subscription;
-            self.held.retain(|name, _| subscription.names(name));
-            self.parked.retain(|name, _| subscription.names(name));
-            self.doubted.retain(|name, _| subscription.names(name));
+            self.forget_all_but_named();
         }
         for name in change.dropped {
             if self.subscription.covers(&name) {
@@ -104,6 +112,17 @@ impl Ledger {
         self.owed.insert(name);
     }
 
+    /// The client let go of the wildcard, and of what it did not ask for by name as well.
+    fn forget_all_but_named(&mut self) {
+        let sent = self.outstanding.iter().flat_map(|outstanding| outstanding.steps.keys());
+        let kept = self.held.keys().chain(self.parked.keys()).chain(self.doubted.keys());
+        let to_say = self.owed.iter().chain(&self.unsettled);
+        let names: BTreeSet<Name> = sent.chain(kept).chain(to_say).cloned().collect();
+        for name in names.iter().filter(|name| !self.subscription.names(name)).collect::<Vec<_>>() {
+            self.forget(name);
+        }
+    }
+
     /// The client let go of `name`: a new subscription to it is answered anew.
     fn forget(&mut self, name: &str) {
         self.held.remove(name);
@@ -112,7 +131,7 @@ impl Ledger {
         self.owed.remove(name);
         self.unsettled.remove(name);
         if let Some(outstanding) = &mut self.outstanding {
-            outstanding.steps.remove(name);
+            outstanding.diminished |= outstanding.steps.remove(name).is_some();
         }
     }
 
@@ -126,10 +145,13 @@ impl Ledger {
         self.unsettled.extend(self.subscription.all_names().iter().cloned());
     }
 
-    /// What was refused is parked until its content differs from what there is.
-    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot) {
+    /// What was refused is parked until its content differs from what there is. Where that was all the client ever
+    /// heard, it now has to hear the rest, if only that it is nothing; `whole` if a response lists everything.
+    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot, whole: bool) {
+        let before = self.parked.len();
         self.parked
             .retain(|name, refused| snapshot.get(kind, name).map(|resource| resource.version()) == *refused);
+        self.whole_due |= whole && !self.told_whole && before > 0 && self.parked.is_empty();
     }
 
     /// Some resources of a new snapshot differ from the last one.
@@ -142,6 +164,10 @@ impl Ledger {
 
     /// The outstanding response was accepted: what it said is what the client has. Returns what that convicts.
     pub(super) fn accept(&mut self, outstanding: Outstanding) -> Charges {
+        if outstanding.whole {
+            (self.told_whole, self.whole_due) = (true, false);
+            self.doubted.clear();
+        }
         for (name, step) in outstanding.steps {
             self.doubted.remove(&name);
             match step {
@@ -163,8 +189,18 @@ impl Ledger {
         }
         let version = |(name, step): (&Name, &Step)| (name.clone(), step.as_ref().map(|step| step.version()));
         let charges = outstanding.steps.iter().map(version).collect();
-        self.doubted.extend(outstanding.steps);
-        self.judge(trial::try_or_convict(charges, reason))
+        for (name, step) in outstanding.steps {
+            let steps = self.doubted.entry(name).or_default();
+            if steps.len() == MAX_DOUBTS {
+                steps.remove(0);
+            }
+            steps.push(step);
+        }
+        self.judge(if outstanding.diminished {
+            trial::try_again(charges)
+        } else {
+            trial::try_or_convict(charges, reason)
+        })
     }
 
     fn judge(&mut self, verdict: Verdict) -> Charges {
@@ -175,7 +211,11 @@ impl Ledger {
                 Charges::new()
             }
             Verdict::Convict(charges) => {
-                self.doubted.retain(|name, _| !charges.contains_key(name));
+                self.doubted.retain(|name, steps| {
+                    let refused = charges.get(name);
+                    steps.retain(|step| Some(&step.as_ref().map(|resource| resource.version())) != refused);
+                    !steps.is_empty()
+                });
                 self.parked.extend(charges.clone());
                 charges
             }

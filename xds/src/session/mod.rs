@@ -53,6 +53,13 @@ pub enum Protocol {
     Delta,
 }
 
+impl Protocol {
+    /// Whether a response lists everything of a type, so that the client takes what is missing as gone.
+    const fn is_whole(self, kind: Kind) -> bool {
+        matches!(self, Self::StateOfTheWorld) && kind.is_full_state()
+    }
+}
+
 /// Which types a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -220,12 +227,13 @@ impl Session {
             self.node = request.node;
         }
         let kind = request.kind;
+        let whole = self.protocol.is_whole(kind);
         let snapshot = self.snapshot.clone();
         let ledger = &mut self.ledgers[kind.index()];
         let first = !std::mem::replace(&mut ledger.seen, true);
         let event = if first { Event::Subscribed } else { ledger.answered(&request.nonce, request.refused) };
         if let Some(snapshot) = snapshot.as_ref().filter(|_| event != Event::Subscribed) {
-            ledger.release_parked(kind, snapshot);
+            ledger.release_parked(kind, snapshot, whole);
         }
         let (change, due) = match request.wants {
             Wants::Names(names) => {
@@ -280,7 +288,7 @@ impl Session {
                 Some(names) => ledger.unsettle(names),
                 None => ledger.unsettle_all(kind, Some(&snapshot)),
             }
-            ledger.release_parked(kind, &snapshot);
+            ledger.release_parked(kind, &snapshot, self.protocol.is_whole(kind));
         }
         self.snapshot = Some(snapshot);
     }
@@ -318,10 +326,10 @@ impl Session {
             return None;
         }
         let (steps, trial) = ledger.choose(steps);
-        if steps.is_empty() && !std::mem::take(&mut ledger.answer_due) {
+        if steps.is_empty() && !ledger.answer_due && !ledger.whole_due {
             return None;
         }
-        ledger.answer_due = false;
+        (ledger.answer_due, ledger.whole_due) = (false, false);
         for (name, step) in &steps {
             ledger.owed.remove(name);
             let has_to_go = step.is_some() && snapshot.get(kind, name).is_none();
@@ -332,20 +340,23 @@ impl Session {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = ledger.response(self.protocol, kind, nonce.clone(), &steps);
-        self.owe_assignments(kind, &steps);
-        self.ledgers[kind.index()].outstanding = Some(Outstanding { nonce, steps, trial });
+        let whole = self.protocol.is_whole(kind);
+        ledger.outstanding = Some(Outstanding { nonce, steps, diminished: false, whole, trial });
+        if kind == Kind::Cluster {
+            self.owe_assignments();
+        }
         Some(response)
     }
 
     /// A cluster that was sent warms until it hears its assignment again, changed or not; Envoy does not ask for it.
-    fn owe_assignments(&mut self, kind: Kind, steps: &BTreeMap<Name, Step>) {
-        if kind != Kind::Cluster {
-            return;
-        }
+    fn owe_assignments(&mut self) {
+        let sent = self.ledgers[Kind::Cluster.index()].in_flight();
+        let names: Vec<Name> = sent.filter_map(|cluster| cluster.references().assignment.clone()).collect();
         let endpoints = &mut self.ledgers[Kind::Endpoint.index()];
-        let sent = steps.values().flatten().filter_map(|cluster| cluster.references().assignment.clone());
-        for name in sent.filter(|name| endpoints.subscription.covers(name)).collect::<Vec<_>>() {
-            endpoints.owe(name);
+        for name in names {
+            if endpoints.subscription.covers(&name) {
+                endpoints.owe(name);
+            }
         }
     }
 }
@@ -408,7 +419,7 @@ impl Ledger {
         steps: &BTreeMap<Name, Step>,
     ) -> Response {
         let sent = steps.values().flatten().map(Arc::clone);
-        let resources: Vec<Arc<Resource>> = if protocol == Protocol::StateOfTheWorld && kind.is_full_state() {
+        let resources: Vec<Arc<Resource>> = if protocol.is_whole(kind) {
             let kept = self.held.iter().filter(|(name, _)| !steps.contains_key(*name));
             let mut all: Vec<_> = kept.filter_map(|(_, held)| held.known().cloned()).chain(sent).collect();
             all.sort_by(|a, b| a.name().cmp(b.name()));

@@ -123,7 +123,7 @@ impl Session {
         match kind {
             Kind::Cluster => {
                 // A client that came back speaks of its clusters first; its routes may still name this one.
-                (self.ledger(kind).resumed && self.is_unheard_of_routes())
+                self.ledger(kind).resumed && self.is_unheard_of_routes()
                     || [Kind::Listener, Kind::Route].into_iter().any(|kind| {
                         self.ledger(kind).may_refer(|resource| resource.references().clusters.contains(name))
                     })
@@ -157,8 +157,7 @@ impl Session {
             return None;
         }
         let warms = |cluster: &Arc<Resource>| cluster.references().assignment.as_ref() == Some(name);
-        let in_flight = self.ledger(Kind::Cluster).outstanding.as_ref()?;
-        in_flight.steps.values().flatten().any(warms).then(|| {
+        self.ledger(Kind::Cluster).in_flight().any(warms).then(|| {
             let held = ledger.held.get(name).and_then(Held::known).map(Arc::clone);
             held.unwrap_or_else(|| Arc::new(Resource::empty_assignment(name)))
         })
@@ -173,8 +172,20 @@ impl Ledger {
     /// Whether the client was told to drop `name`, whatever the newest snapshot says, and has not accepted that, or
     /// has not accepted what it was told since.
     fn may_have_dropped(&self, name: &Name) -> bool {
-        let told = self.outstanding.iter().map(|outstanding| &outstanding.steps).chain([&self.doubted]);
-        told.into_iter().any(|steps| steps.get(name) == Some(&None))
+        self.outstanding.as_ref().is_some_and(|outstanding| outstanding.steps.get(name) == Some(&None))
+            || self.doubted.get(name).is_some_and(|steps| steps.contains(&None))
+    }
+
+    /// What the outstanding response may change at the client. State of the world: a response that says what the client
+    /// accepted last takes back what it may have taken in since.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.outstanding.iter().flat_map(|outstanding| {
+            let doubted = self.doubted.keys().filter(|name| !outstanding.steps.contains_key(*name));
+            let back = doubted
+                .filter(|_| outstanding.whole)
+                .filter_map(|name| self.held.get(name).and_then(Held::known));
+            outstanding.steps.values().flatten().chain(back)
+        })
     }
 
     /// Whether something the client has, or is being sent, refers to what `refers` tests for; what a client brought
@@ -183,6 +194,6 @@ impl Ledger {
         let sent = |step: &Step| step.as_ref().is_some_and(|resource| refers(resource));
         self.held.values().any(|held| held.known().is_none_or(|resource| refers(resource)))
             || self.outstanding.iter().flat_map(|outstanding| outstanding.steps.values()).any(sent)
-            || self.doubted.values().any(sent)
+            || self.doubted.values().flatten().any(sent)
     }
 }
