@@ -12,7 +12,8 @@ use anyhow::Result;
 use libtest_mimic::{Arguments, Trial};
 use tracing_subscriber::EnvFilter;
 use xds::envoy::{Mode, Streams};
-use xds::{changes, reconnects};
+use xds::refusals::REFUSALS;
+use xds::{changes, reconnects, refusals, secrets, several, without_proxy};
 use xds_server::session::Protocol;
 
 /// The tests wait for others most of the time.
@@ -52,6 +53,25 @@ fn trials() -> Vec<Trial> {
         &MODES,
         reconnects::a_server_that_comes_back_disturbs_nobody,
     );
+    in_modes(
+        "a_certificate_comes_late_and_is_renewed",
+        &MODES,
+        secrets::a_certificate_comes_late_and_is_renewed,
+    );
+    in_modes("a_stuck_client_holds_nobody_up", &MODES[..2], several::a_stuck_client_holds_nobody_up);
+    for (mode_name, mode) in &MODES[..2] {
+        for refusal in REFUSALS {
+            let name = format!("a_refused_resource_harms_no_other::{mode_name}::{}", refusal.what);
+            let mode = *mode;
+            trials.push(trial(&name, move |folder| {
+                refusals::a_refused_resource_harms_no_other(refusal, mode, folder)
+            }));
+        }
+    }
+    trials.push(trial(
+        "grpc_without_a_proxy_follows_every_change",
+        without_proxy::grpc_without_a_proxy_follows_every_change,
+    ));
     trials
 }
 

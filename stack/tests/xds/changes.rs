@@ -17,7 +17,7 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
             // One snapshot serves Envoy and gRPC without a proxy: Envoy takes what is not for it.
             world.extra = vec![
                 Resource::from(&world.api_listener("backend", "backend")),
-                Resource::from(&routes("backend", [("*", "kept")])),
+                Resource::from(&routes("backend", &[("*", "kept")].into())),
             ];
         }
     })?;
@@ -80,7 +80,7 @@ fn another_cluster(lab: &mut Lab) -> Result<()> {
     if lab.mode.streams == Streams::ForEachType {
         lab.converge()?;
     }
-    lab.world.hosts.insert("web.test", "next");
+    lab.world.http().hosts.insert("web.test", "next");
     if lab.mode.streams == Streams::ForEachType {
         lab.converge()?;
     }

@@ -45,7 +45,7 @@ impl Lab {
     pub fn start_with(mode: Mode, folder: &Path, add: impl FnOnce(&mut World)) -> Result<Self> {
         let upstreams = Upstreams::start(&["k1", "k2", "u1", "u2", "u3"])?;
         let mut world = World::new(mode.source(), ports::free()?);
-        world.hosts.extend([("kept.test", "kept"), ("web.test", "web")]);
+        world.http().hosts.extend([("kept.test", "kept"), ("web.test", "web")]);
         world.clusters.insert("kept", upstreams.ports(&["k1"]));
         world.clusters.insert("web", upstreams.ports(&["u1"]));
         add(&mut world);
@@ -58,10 +58,11 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Requests to the hosts there are.
-    pub fn traffic(&self) -> Result<Traffic> {
-        let hosts: Vec<&str> = self.world.hosts.keys().copied().collect();
-        Traffic::start(self.world.port, &hosts)
+    /// Requests to the hosts of the listener `http`.
+    pub fn traffic(&mut self) -> Result<Traffic> {
+        let http = self.world.http();
+        let hosts: Vec<&str> = http.hosts.keys().copied().collect();
+        Traffic::start(http.port, &hosts)
     }
 
     /// Publishes the world as it is now.

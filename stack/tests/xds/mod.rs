@@ -5,14 +5,14 @@ pub mod changes;
 pub mod envoy;
 pub mod lab;
 pub mod reconnects;
-// pub mod refusals;
+pub mod refusals;
 pub mod resources;
-// pub mod secrets;
+pub mod secrets;
 pub mod server;
-// pub mod several;
+pub mod several;
 pub mod traffic;
 pub mod upstream;
-// pub mod without_proxy;
+pub mod without_proxy;
 
 use std::time::Duration;
 

@@ -27,11 +27,11 @@ pub fn a_server_that_comes_back_disturbs_nobody(mode: Mode, folder: &Path) -> Re
     traffic.set_hosts(&["kept.test"]);
     traffic.goes_on(20)?;
     lab.plane.stop()?;
-    lab.world.hosts.remove("web.test");
+    lab.world.http().hosts.remove("web.test");
     lab.world.clusters.remove("web");
     lab.world.connect_seconds = 3;
     lab.world.clusters.insert("kept", lab.upstreams.ports(&["k2"]));
-    lab.world.hosts.insert("next.test", "next");
+    lab.world.http().hosts.insert("next.test", "next");
     lab.world.clusters.insert("next", lab.upstreams.ports(&["u3"]));
     traffic.goes_on(20)?;
     lab.plane.restart()?;

@@ -44,34 +44,46 @@ pub const HTTP: &str = "http";
 /// In each answer of a route: the address from which the client connected.
 pub const CLIENT_HEADER: &str = "x-client";
 
-/// What a test wants there to be: one listener, hosts that lead to clusters, clusters that lead to ports.
+/// What a test wants there to be: listeners, hosts that lead to clusters, clusters that lead to ports.
 #[derive(Debug, Clone)]
 pub struct World {
     /// Where clusters, listeners and secrets shall get what they refer to.
     pub source: ConfigSource,
-    /// The listener's port.
-    pub port: u16,
-    /// Host name to cluster.
-    pub hosts: BTreeMap<&'static str, &'static str>,
+    /// Each has a route configuration of the same name.
+    pub listeners: BTreeMap<&'static str, Entrance>,
     /// Cluster to the ports of its endpoints.
     pub clusters: BTreeMap<&'static str, Vec<u16>>,
     /// The connection time-out of every cluster: a detail that may change.
     pub connect_seconds: i64,
-    /// Whatever else there is.
+    /// Whatever else there is. What has the type and the name of one of the above takes its place.
     pub extra: Vec<Resource>,
 }
 
+/// A listener with its routes.
+#[derive(Debug, Clone, Default)]
+pub struct Entrance {
+    pub port: u16,
+    /// Host name to cluster.
+    pub hosts: BTreeMap<&'static str, &'static str>,
+    /// The name of the secret, for TLS.
+    pub certificate: Option<&'static str>,
+}
+
 impl World {
-    /// A listener on `port`, and nothing behind it.
+    /// The listener `http` on `port`, and nothing behind it.
     pub fn new(source: ConfigSource, port: u16) -> Self {
         Self {
             source,
-            port,
-            hosts: BTreeMap::new(),
+            listeners: [(HTTP, Entrance { port, ..Default::default() })].into(),
             clusters: BTreeMap::new(),
             connect_seconds: 1,
             extra: Vec::new(),
         }
+    }
+
+    /// The listener `http`.
+    pub fn http(&mut self) -> &mut Entrance {
+        self.listeners.entry(HTTP).or_default()
     }
 
     pub fn cluster(&self, name: &str) -> Cluster {
@@ -85,21 +97,19 @@ impl World {
         }
     }
 
-    /// A listener on `port` that gets its routes by the name of `routes`.
-    pub fn listener(&self, name: &str, port: u16, routes: &str) -> Listener {
+    /// A listener that gets its routes by its own name.
+    pub fn listener(&self, name: &str, entrance: &Entrance) -> Listener {
+        let filters = vec![filter(&self.connection_manager(name))];
+        let transport_socket = entrance.certificate.map(|certificate| self.tls(certificate));
         Listener {
             name: name.to_owned(),
-            address: Some(loopback(port)),
-            filter_chains: vec![FilterChain {
-                filters: vec![filter(&self.connection_manager(routes))],
-                ..Default::default()
-            }],
+            address: Some(loopback(entrance.port)),
+            filter_chains: vec![FilterChain { filters, transport_socket, ..Default::default() }],
             ..Default::default()
         }
     }
 
-    /// The same with TLS: the certificate is the secret of that name.
-    pub fn tls_listener(&self, name: &str, port: u16, routes: &str, certificate: &str) -> Listener {
+    fn tls(&self, certificate: &str) -> TransportSocket {
         let sds = SdsSecretConfig { name: certificate.to_owned(), sds_config: Some(self.source.clone()) };
         let context = DownstreamTlsContext {
             common_tls_context: Some(CommonTlsContext {
@@ -108,12 +118,10 @@ impl World {
             }),
             ..Default::default()
         };
-        let mut listener = self.listener(name, port, routes);
-        listener.filter_chains[0].transport_socket = Some(TransportSocket {
+        TransportSocket {
             name: "envoy.transport_sockets.tls".to_owned(),
             config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
-        });
-        listener
+        }
     }
 
     /// What a gRPC client resolves under the name `xds:///NAME`.
@@ -143,40 +151,38 @@ impl World {
         }
     }
 
-    /// The route configuration of the listener.
-    pub fn routes(&self) -> RouteConfiguration {
-        routes(HTTP, self.hosts.iter().map(|(host, cluster)| (*host, *cluster)))
-    }
-
     /// What an Envoy shall hold that was told all of this but [`extra`](Self::extra).
     pub fn expected(&self) -> Holds {
         let owned = |text: &&str| (*text).to_owned();
+        let clusters = self.clusters.keys().map(|name| (owned(name), format!("{}s", self.connect_seconds)));
+        let endpoints = self.clusters.iter().map(|(name, ports)| {
+            let ports = ports.iter().map(|port| u64::from(*port)).collect();
+            (owned(name), ports)
+        });
+        let hosts = self.listeners.values().flat_map(|entrance| &entrance.hosts);
         Holds {
-            clusters: self
-                .clusters
-                .keys()
-                .map(|name| (owned(name), format!("{}s", self.connect_seconds)))
-                .collect(),
-            endpoints: self
-                .clusters
-                .iter()
-                .map(|(name, ports)| (owned(name), ports.iter().map(|port| u64::from(*port)).collect()))
-                .collect(),
-            listeners: [HTTP.to_owned()].into(),
-            hosts: self.hosts.iter().map(|(host, cluster)| (owned(host), owned(cluster))).collect(),
+            clusters: clusters.collect(),
+            endpoints: endpoints.collect(),
+            listeners: self.listeners.keys().map(owned).collect(),
+            hosts: hosts.map(|(host, cluster)| (owned(host), owned(cluster))).collect(),
             unfinished: Default::default(),
         }
     }
 
     /// Everything.
     pub fn resources(&self) -> Vec<Resource> {
-        let mut all = self.extra.clone();
+        let mut all = Vec::new();
         for (name, ports) in &self.clusters {
             all.push(Resource::from(&self.cluster(name)));
             all.push(Resource::from(&assignment(name, ports)));
         }
-        all.push(Resource::from(&self.listener(HTTP, self.port, HTTP)));
-        all.push(Resource::from(&self.routes()));
+        for (name, entrance) in &self.listeners {
+            all.push(Resource::from(&self.listener(name, entrance)));
+            all.push(Resource::from(&routes(name, &entrance.hosts)));
+        }
+        let same = |a: &Resource, b: &Resource| a.kind() == b.kind() && a.name() == b.name();
+        all.retain(|resource| !self.extra.iter().any(|extra| same(extra, resource)));
+        all.extend(self.extra.iter().cloned());
         all
     }
 }
@@ -196,7 +202,7 @@ pub fn source(specifier: ConfigSourceSpecifier) -> ConfigSource {
 }
 
 /// One virtual host for each host, with one route to its cluster.
-pub fn routes<'a>(name: &str, hosts: impl IntoIterator<Item = (&'a str, &'a str)>) -> RouteConfiguration {
+pub fn routes(name: &str, hosts: &BTreeMap<&'static str, &'static str>) -> RouteConfiguration {
     let client = HeaderValueOption {
         header: Some(HeaderValue {
             key: CLIENT_HEADER.to_owned(),
@@ -208,7 +214,7 @@ pub fn routes<'a>(name: &str, hosts: impl IntoIterator<Item = (&'a str, &'a str)
     };
     RouteConfiguration {
         name: name.to_owned(),
-        virtual_hosts: hosts.into_iter().map(|(host, cluster)| virtual_host(host, cluster)).collect(),
+        virtual_hosts: hosts.iter().map(|(host, cluster)| virtual_host(host, cluster)).collect(),
         response_headers_to_add: vec![client],
         ..Default::default()
     }

@@ -1,0 +1,54 @@
+//! Certificates over SDS.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use rcgen::generate_simple_self_signed;
+use stack::ports;
+use stack::wait::until;
+use xds_server::Resource;
+
+use super::LIMIT;
+use super::envoy::Mode;
+use super::lab::{Lab, is_spotless};
+use super::resources::{Entrance, certificate};
+
+/// A TLS listener waits for its certificate, serves it once it is there, and serves the next one without being touched.
+pub fn a_certificate_comes_late_and_is_renewed(mode: Mode, folder: &Path) -> Result<()> {
+    let mut lab = Lab::start(mode, folder)?;
+    let port = ports::free()?;
+    let hosts = lab.world.http().hosts.clone();
+    lab.world.listeners.insert("tls", Entrance { port, hosts, certificate: Some("site") });
+    lab.publish()?;
+    until("the listener waits for its certificate", LIMIT, || {
+        let unfinished = lab.envoy.holds()?.unfinished;
+        ensure!(unfinished.contains("listener tls: warming_state"), "{unfinished:?}");
+        Ok(())
+    })?;
+    for _ in 0..2 {
+        let made = generate_simple_self_signed(["web.test".to_owned()])?;
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        lab.world.extra = vec![Resource::from(&certificate("site", &chain, &key))];
+        lab.converge()?;
+        until("the new certificate is served", LIMIT, || {
+            ensure!(same(&served(port)?, &chain), "it is another one");
+            Ok(())
+        })?;
+    }
+    is_spotless(&lab.envoy.stats()?)
+}
+
+/// The certificate that a TLS client is shown.
+fn served(port: u16) -> Result<String> {
+    let script = "import ssl, sys; print(ssl.get_server_certificate(('127.0.0.1', int(sys.argv[1]))))";
+    let output = Command::new("python3").args(["-c", script, &port.to_string()]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Two PEM texts are the same but for their line breaks.
+fn same(one: &str, other: &str) -> bool {
+    one.split_whitespace().eq(other.split_whitespace())
+        || one.split_whitespace().collect::<String>() == other.split_whitespace().collect::<String>()
+}
