@@ -7,7 +7,7 @@ use xds_server::Resource;
 
 use super::envoy::{Mode, Streams};
 use super::lab::{Lab, changes, is_spotless};
-use super::resources::routes;
+use super::resources::{HTTP, routes};
 
 /// First configuration, endpoints, a detail of all clusters, another cluster behind a host, and a snapshot that says
 /// nothing new.
@@ -80,7 +80,7 @@ fn another_cluster(lab: &mut Lab) -> Result<()> {
     if lab.mode.streams == Streams::ForEachType {
         lab.converge()?;
     }
-    lab.world.http().hosts.insert("web.test", "next");
+    lab.world.hosts(HTTP).insert("web.test", "next");
     if lab.mode.streams == Streams::ForEachType {
         lab.converge()?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -12,8 +12,8 @@ use envoy_types::pb::envoy::config::core::v3::grpc_service::{EnvoyGrpc, TargetSp
 use envoy_types::pb::envoy::config::core::v3::{ApiConfigSource, ApiVersion, ConfigSource, GrpcService};
 use serde_json::{Value, json};
 use stack::process::Process;
+use stack::tools;
 use stack::wait::until;
-use stack::{ports, tools};
 use xds_server::session::Protocol;
 
 use super::{LIMIT, resources};
@@ -67,7 +67,7 @@ impl Mode {
         }))
     }
 
-    fn bootstrap(self, node: &str, admin: u16, server: u16) -> Value {
+    fn bootstrap(self, node: &str, server: u16) -> Value {
         let api = json!({
             "api_type": match self.protocol {
                 Protocol::Delta => "DELTA_GRPC",
@@ -87,7 +87,7 @@ impl Mode {
         }
         json!({
             "node": { "id": node, "cluster": "tests" },
-            "admin": { "address": address(admin) },
+            "admin": { "address": address(0) },
             "dynamic_resources": dynamic,
             "static_resources": { "clusters": [{
                 "name": CONTROL_PLANE,
@@ -115,7 +115,8 @@ fn address(port: u16) -> Value {
 #[derive(Debug)]
 pub struct Envoy {
     pub process: Process,
-    admin: u16,
+    /// Where it writes the address that it has chosen for its admin pages.
+    admin: PathBuf,
     client: reqwest::blocking::Client,
 }
 
@@ -124,12 +125,11 @@ impl Envoy {
     ///
     /// On a thread that lives as long as Envoy shall: see [`Process::start`].
     pub fn start(node: &str, mode: Mode, server: u16, folder: &Path) -> Result<Self> {
-        let admin = ports::free()?;
-        fs::create_dir_all(folder)?;
         let config = folder.join(format!("{node}.json"));
-        fs::write(&config, mode.bootstrap(node, admin, server).to_string())?;
+        let admin = folder.join(format!("{node}.admin"));
+        fs::write(&config, mode.bootstrap(node, server).to_string())?;
         let process = Process::start(node, folder, &tools::ENVOY.find()?, |command| {
-            command.arg("-c").arg(&config);
+            command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin);
             command.args(["--log-level", "warning", "--concurrency", "1", "--disable-hot-restart"]);
         })?;
         let client = reqwest::blocking::Client::builder().no_proxy().timeout(LIMIT).build()?;
@@ -137,7 +137,8 @@ impl Envoy {
     }
 
     fn get(&self, path: &str) -> Result<reqwest::blocking::Response> {
-        let url = format!("http://127.0.0.1:{}/{path}", self.admin);
+        let address = fs::read_to_string(&self.admin)?;
+        let url = format!("http://{}/{path}", address.trim());
         Ok(self.client.get(url).send()?)
     }
 

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use stack::ports;
 use stack::wait::until;
 
 use super::LIMIT;
 use super::envoy::{Envoy, Mode, Stats};
-use super::resources::World;
+use super::resources::{Entrance, HTTP, World};
 use super::server::ControlPlane;
 use super::traffic::Traffic;
 use super::upstream::Upstreams;
@@ -44,8 +43,9 @@ impl Lab {
     /// The same, with whatever else `add` puts into the first snapshot.
     pub fn start_with(mode: Mode, folder: &Path, add: impl FnOnce(&mut World)) -> Result<Self> {
         let upstreams = Upstreams::start(&["k1", "k2", "u1", "u2", "u3"])?;
-        let mut world = World::new(mode.source(), ports::free()?);
-        world.http().hosts.extend([("kept.test", "kept"), ("web.test", "web")]);
+        let mut world = World::new(mode.source());
+        let http = Entrance::new(&[("kept.test", "kept"), ("web.test", "web")])?;
+        world.listeners.insert(HTTP, http);
         world.clusters.insert("kept", upstreams.ports(&["k1"]));
         world.clusters.insert("web", upstreams.ports(&["u1"]));
         add(&mut world);
@@ -59,10 +59,10 @@ impl Lab {
     }
 
     /// Requests to the hosts of the listener `http`.
-    pub fn traffic(&mut self) -> Result<Traffic> {
-        let http = self.world.http();
+    pub fn traffic(&self) -> Result<Traffic> {
+        let http = &self.world.listeners[HTTP];
         let hosts: Vec<&str> = http.hosts.keys().copied().collect();
-        Traffic::start(http.port, &hosts)
+        Traffic::start(http.port.port(), &hosts)
     }
 
     /// Publishes the world as it is now.

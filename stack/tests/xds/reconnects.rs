@@ -8,6 +8,7 @@ use stack::wait::until;
 use super::LIMIT;
 use super::envoy::{Envoy, Mode, Stats};
 use super::lab::{Lab, changes, is_spotless};
+use super::resources::HTTP;
 
 /// A server that was cut off, or stopped, comes back with what it had: nothing changes. Then with something else: Envoy
 /// takes that over, and what exists throughout is served throughout.
@@ -27,11 +28,11 @@ pub fn a_server_that_comes_back_disturbs_nobody(mode: Mode, folder: &Path) -> Re
     traffic.set_hosts(&["kept.test"]);
     traffic.goes_on(20)?;
     lab.plane.stop()?;
-    lab.world.http().hosts.remove("web.test");
+    lab.world.hosts(HTTP).remove("web.test");
     lab.world.clusters.remove("web");
     lab.world.connect_seconds = 3;
     lab.world.clusters.insert("kept", lab.upstreams.ports(&["k2"]));
-    lab.world.http().hosts.insert("next.test", "next");
+    lab.world.hosts(HTTP).insert("next.test", "next");
     lab.world.clusters.insert("next", lab.upstreams.ports(&["u3"]));
     traffic.goes_on(20)?;
     lab.plane.restart()?;

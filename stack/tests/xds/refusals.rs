@@ -8,7 +8,6 @@ use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::Duration;
-use stack::ports;
 use stack::wait::until;
 use xds_server::{Kind, Resource};
 
@@ -108,7 +107,7 @@ pub const REFUSALS: [Refusal; 6] = [
 
 /// It stays as it was, and everything else goes on: what came with it, what comes later, and its next version.
 pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &Path) -> Result<()> {
-    let second = Entrance { port: ports::free()?, hosts: [("second.test", "web")].into(), certificate: None };
+    let second = Entrance::new(&[("second.test", "web")])?;
     let mut lab = Lab::start_with(mode, folder, |world| {
         world.listeners.insert("second", second);
     })?;
@@ -119,9 +118,8 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     lab.world.extra = vec![(refusal.spoil)(&good)];
     lab.world.clusters.insert("new", lab.upstreams.ports(&["u2"]));
     lab.world.clusters.insert("kept", lab.upstreams.ports(&["k2"]));
-    lab.world.listeners.entry("second").or_default().hosts.insert("new.test", "new");
-    let third = Entrance { port: ports::free()?, hosts: [("third.test", "new")].into(), certificate: None };
-    lab.world.listeners.insert("third", third);
+    lab.world.hosts("second").insert("new.test", "new");
+    lab.world.listeners.insert("third", Entrance::new(&[("third.test", "new")])?);
     lab.publish()?;
     everything_else_is_there(&lab, refusal)?;
     traffic.served_by("kept.test", &["k2"])?;
@@ -131,7 +129,7 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     // It is not sent again, whatever else changes.
     lab.world.clusters.insert("kept", lab.upstreams.ports(&["k1"]));
     lab.world.clusters.insert("more", lab.upstreams.ports(&["u3"]));
-    lab.world.listeners.entry("third").or_default().hosts.insert("more.test", "more");
+    lab.world.hosts("third").insert("more.test", "more");
     lab.publish()?;
     everything_else_is_there(&lab, refusal)?;
     traffic.served_by("kept.test", &["k1"])?;
@@ -140,7 +138,7 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     // Its next version goes out at once.
     lab.world.extra.clear();
     lab.world.connect_seconds = 2;
-    lab.world.http().hosts.insert("last.test", "more");
+    lab.world.hosts(HTTP).insert("last.test", "more");
     lab.converge()?;
     ensure!(rejections(&lab)? == parked, "Envoy refuses what is right now");
     traffic.finish()?;

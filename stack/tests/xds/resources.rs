@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use anyhow::Result;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
@@ -35,6 +36,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::google::protobuf::{Any, Duration, UInt32Value};
 use prost::{Message, Name};
+use stack::ports::Reserved;
 use xds_server::Resource;
 
 use super::envoy::Holds;
@@ -60,30 +62,37 @@ pub struct World {
 }
 
 /// A listener with its routes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Entrance {
-    pub port: u16,
+    pub port: Reserved,
     /// Host name to cluster.
     pub hosts: BTreeMap<&'static str, &'static str>,
     /// The name of the secret, for TLS.
     pub certificate: Option<&'static str>,
 }
 
+impl Entrance {
+    /// A listener on a port that nobody else has.
+    pub fn new(hosts: &[(&'static str, &'static str)]) -> Result<Self> {
+        Ok(Self { port: Reserved::new()?, hosts: hosts.iter().copied().collect(), certificate: None })
+    }
+}
+
 impl World {
-    /// The listener `http` on `port`, and nothing behind it.
-    pub fn new(source: ConfigSource, port: u16) -> Self {
+    /// Nothing.
+    pub fn new(source: ConfigSource) -> Self {
         Self {
             source,
-            listeners: [(HTTP, Entrance { port, ..Default::default() })].into(),
+            listeners: BTreeMap::new(),
             clusters: BTreeMap::new(),
             connect_seconds: 1,
             extra: Vec::new(),
         }
     }
 
-    /// The listener `http`.
-    pub fn http(&mut self) -> &mut Entrance {
-        self.listeners.entry(HTTP).or_default()
+    /// The hosts of a listener that is there.
+    pub fn hosts(&mut self, listener: &str) -> &mut BTreeMap<&'static str, &'static str> {
+        &mut self.listeners.get_mut(listener).expect("there is such a listener").hosts
     }
 
     pub fn cluster(&self, name: &str) -> Cluster {
@@ -103,7 +112,7 @@ impl World {
         let transport_socket = entrance.certificate.map(|certificate| self.tls(certificate));
         Listener {
             name: name.to_owned(),
-            address: Some(loopback(entrance.port)),
+            address: Some(loopback(entrance.port.port())),
             filter_chains: vec![FilterChain { filters, transport_socket, ..Default::default() }],
             ..Default::default()
         }

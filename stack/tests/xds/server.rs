@@ -1,13 +1,10 @@
 //! The server under test, in this process: it serves whatever snapshot the test publishes.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use stack::ports;
-use stack::wait::until;
-use tokio::net::TcpListener;
+use stack::ports::Reserved;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +14,10 @@ use xds_server::{Resource, Snapshot, XdsService};
 
 use super::LIMIT;
 
-/// An xDS server on a port of its own, which it keeps over restarts.
+/// An xDS server on a port that it keeps over restarts.
 #[derive(Debug)]
 pub struct ControlPlane {
-    port: u16,
+    port: Reserved,
     running: Option<Running>,
 }
 
@@ -35,13 +32,13 @@ struct Running {
 impl ControlPlane {
     /// Starts one that has nothing to say yet.
     pub fn start() -> Result<Self> {
-        let mut plane = Self { port: ports::free()?, running: None };
+        let mut plane = Self { port: Reserved::new()?, running: None };
         plane.restart()?;
         Ok(plane)
     }
 
     pub const fn port(&self) -> u16 {
-        self.port
+        self.port.port()
     }
 
     /// The successor of what there is now: these resources.
@@ -56,9 +53,7 @@ impl ControlPlane {
     /// Starts it anew on the same port: nothing of what it knew before is left.
     pub fn restart(&mut self) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let listener = until("the port of the server is free again", LIMIT, || {
-            Ok(runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)))?)
-        })?;
+        let listener = runtime.block_on(async { self.port.listen() })?;
         let (snapshots, snapshots_rx) = watch::channel(None);
         let stop = CancellationToken::new();
         let service = XdsService::new(snapshots_rx, Default::default(), "test", stop.clone());

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
-use stack::ports;
 use stack::wait::until;
 
 use super::LIMIT;
 use super::envoy::{Envoy, Mode};
 use super::lab::is_spotless;
-use super::resources::World;
+use super::resources::{Entrance, HTTP, World};
 use super::server::ControlPlane;
 
 /// How often the endpoints move while one client does not read.
@@ -19,8 +18,8 @@ const MOVES: u16 = 20;
 /// Those that read follow every change meanwhile; the one that did not goes straight to the newest.
 pub fn a_stuck_client_holds_nobody_up(mode: Mode, folder: &Path) -> Result<()> {
     let plane = ControlPlane::start()?;
-    let mut world = World::new(mode.source(), ports::free()?);
-    world.http().hosts.insert("web.test", "web");
+    let mut world = World::new(mode.source());
+    world.listeners.insert(HTTP, Entrance::new(&[("web.test", "web")])?);
     world.clusters.insert("web", vec![1]);
     plane.publish(world.resources())?;
     let start = |node| Envoy::start(node, mode, plane.port(), folder);

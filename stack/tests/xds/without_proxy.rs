@@ -25,8 +25,7 @@ pub fn grpc_without_a_proxy_follows_every_change(folder: &Path) -> Result<()> {
     let port = |name: &str| ports[name].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
 
     let plane = ControlPlane::start()?;
-    let mut world = World::new(ads(), 0);
-    world.listeners.clear();
+    let mut world = World::new(ads());
     world.clusters.insert(BACKEND, vec![port("alpha"), port("beta")]);
     world.extra = vec![
         Resource::from(&world.api_listener(BACKEND, BACKEND)),
