@@ -2,6 +2,7 @@
 //! process, which says what the test publishes, and clients of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
 mod xds;
 
 use std::fs;

@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use xds_server::Resource;
 
 use super::envoy::{Mode, Streams};
-use super::lab::{Lab, changes, is_spotless};
+use super::lab::{Lab, NODE, changes, is_spotless};
 use super::resources::{HTTP, routes};
+use super::status;
 
 /// First configuration, endpoints, a detail of all clusters, another cluster behind a host, and a snapshot that says
 /// nothing new.
@@ -69,6 +70,7 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
     }
 
     is_spotless(&last)?;
+    status::acknowledged(&lab.plane, NODE, None)?;
     traffic.finish()?;
     Ok(())
 }

@@ -12,6 +12,9 @@ use super::server::ControlPlane;
 use super::traffic::Traffic;
 use super::upstream::Upstreams;
 
+/// The name under which Envoy is known.
+pub const NODE: &str = "envoy";
+
 /// Counters of what Envoy has changed about itself.
 const CHANGES: [&str; 8] = [
     "cluster_manager.cluster_added",
@@ -49,9 +52,9 @@ impl Lab {
         world.clusters.insert("kept", upstreams.ports(&["k1"]));
         world.clusters.insert("web", upstreams.ports(&["u1"]));
         add(&mut world);
-        let plane = ControlPlane::start()?;
-        plane.publish(world.resources())?;
-        let mut envoy = Envoy::start("envoy", mode, plane.port(), folder)?;
+        let plane = ControlPlane::start(&[NODE])?;
+        plane.publish(NODE, world.resources())?;
+        let mut envoy = Envoy::start(NODE, mode, plane.port(), folder)?;
         envoy.ready()?;
         let lab = Self { mode, envoy, plane, upstreams, world };
         lab.settled()?;
@@ -67,7 +70,7 @@ impl Lab {
 
     /// Publishes the world as it is now.
     pub fn publish(&self) -> Result<()> {
-        self.plane.publish(self.world.resources())
+        self.plane.publish(NODE, self.world.resources())
     }
 
     /// Waits until Envoy holds the world as it is now, and nothing warms or drains.

@@ -10,6 +10,7 @@ pub mod resources;
 pub mod secrets;
 pub mod server;
 pub mod several;
+pub mod status;
 pub mod traffic;
 pub mod upstream;
 pub mod without_proxy;

@@ -13,8 +13,9 @@ use xds_server::{Kind, Resource};
 
 use super::LIMIT;
 use super::envoy::Mode;
-use super::lab::Lab;
+use super::lab::{Lab, NODE};
 use super::resources::{Entrance, HTTP, World, routes, virtual_host};
+use super::status;
 
 /// Something that Envoy refuses.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +124,8 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     lab.publish()?;
     everything_else_is_there(&lab, refusal)?;
     traffic.served_by("kept.test", &["k2"])?;
+    status::refused(&lab.plane, NODE, refusal.kind, refusal.name, refusal.reason)?;
+    status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
     let parked = rejections(&lab)?;
     ensure!(parked > 0, "Envoy refuses nothing");
 
@@ -133,6 +136,7 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     lab.publish()?;
     everything_else_is_there(&lab, refusal)?;
     traffic.served_by("kept.test", &["k1"])?;
+    status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
     ensure!(rejections(&lab)? == parked, "it was sent again");
 
     // Its next version goes out at once.
@@ -140,6 +144,7 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     lab.world.connect_seconds = 2;
     lab.world.hosts(HTTP).insert("last.test", "more");
     lab.converge()?;
+    status::acknowledged(&lab.plane, NODE, None)?;
     ensure!(rejections(&lab)? == parked, "Envoy refuses what is right now");
     traffic.finish()?;
     Ok(())

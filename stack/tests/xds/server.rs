@@ -1,16 +1,20 @@
-//! The server under test, in this process: it serves whatever snapshot the test publishes.
+//! The server under test, in this process: it serves whatever the test publishes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use envoy_types::pb::envoy::config::core::v3::Node;
+use portolan::admin;
 use stack::ports::Reserved;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use xds_server::{Resource, Snapshot, XdsService};
+use xds_server::{
+    Clients, Resource, ServeError, Snapshot, SnapshotReceiver, SnapshotSource, XdsService, serve,
+};
 
 use super::LIMIT;
 
@@ -18,6 +22,7 @@ use super::LIMIT;
 #[derive(Debug)]
 pub struct ControlPlane {
     port: Reserved,
+    nodes: Vec<&'static str>,
     running: Option<Running>,
 }
 
@@ -25,14 +30,26 @@ pub struct ControlPlane {
 struct Running {
     runtime: Runtime,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
-    snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    task: JoinHandle<Result<(), ServeError>>,
+    snapshots: BTreeMap<&'static str, watch::Sender<Option<Arc<Snapshot>>>>,
+    clients: Clients,
+}
+
+/// Another snapshot for each node.
+#[derive(Debug)]
+struct ByNode(BTreeMap<&'static str, SnapshotReceiver>);
+
+impl SnapshotSource for ByNode {
+    fn for_node(&self, node: &Node) -> SnapshotReceiver {
+        // A node that nobody thought of is never told anything.
+        self.0.get(node.id.as_str()).cloned().unwrap_or_else(|| watch::channel(None).1)
+    }
 }
 
 impl ControlPlane {
-    /// Starts one that has nothing to say yet.
-    pub fn start() -> Result<Self> {
-        let mut plane = Self { port: Reserved::new()?, running: None };
+    /// Starts one that knows these nodes, and has nothing to say yet.
+    pub fn start(nodes: &[&'static str]) -> Result<Self> {
+        let mut plane = Self { port: Reserved::new()?, nodes: nodes.to_vec(), running: None };
         plane.restart()?;
         Ok(plane)
     }
@@ -41,29 +58,41 @@ impl ControlPlane {
         self.port.port()
     }
 
-    /// The successor of what there is now: these resources.
-    pub fn publish(&self, resources: impl IntoIterator<Item = Resource>) -> Result<()> {
-        let running = self.running.as_ref().context("the server is stopped")?;
-        let current = running.snapshots.borrow().clone();
+    /// What comes after what this node has now: these resources.
+    pub fn publish(&self, node: &str, resources: impl IntoIterator<Item = Resource>) -> Result<()> {
+        let snapshots = self.running()?.snapshots.get(node).context("there is no such node")?;
+        let current = snapshots.borrow().clone();
         let next = current.as_deref().unwrap_or(&Snapshot::default()).next(resources)?;
-        running.snapshots.send_replace(Some(Arc::new(next)));
+        snapshots.send_replace(Some(Arc::new(next)));
         Ok(())
+    }
+
+    /// Who is connected.
+    pub fn clients(&self) -> Result<Clients> {
+        Ok(self.running()?.clients.clone())
+    }
+
+    fn running(&self) -> Result<&Running> {
+        self.running.as_ref().context("the server is stopped")
     }
 
     /// Starts it anew on the same port: nothing of what it knew before is left.
     pub fn restart(&mut self) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(async { self.port.listen() })?;
-        let (snapshots, snapshots_rx) = watch::channel(None);
+        let channels = self.nodes.iter().map(|node| (*node, watch::channel(None)));
+        let (mut snapshots, mut source) = (BTreeMap::new(), BTreeMap::new());
+        for (node, (sender, receiver)) in channels {
+            snapshots.insert(node, sender);
+            source.insert(node, receiver);
+        }
         let stop = CancellationToken::new();
-        let service = XdsService::new(snapshots_rx, Default::default(), "test", stop.clone());
-        let stopped = stop.clone().cancelled_owned();
-        let task = runtime.spawn(
-            Server::builder()
-                .add_service(service.aggregated())
-                .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped),
-        );
-        self.running = Some(Running { runtime, stop, task, snapshots });
+        let service = XdsService::new(ByNode(source), Default::default(), "test", stop.clone());
+        let clients = service.clients();
+        let routes =
+            service.routes().add_service(admin::reflection()?).add_service(admin::reflection_v1alpha()?);
+        let task = runtime.spawn(serve(listener, routes, stop.clone(), LIMIT));
+        self.running = Some(Running { runtime, stop, task, snapshots, clients });
         Ok(())
     }
 
@@ -71,9 +100,8 @@ impl ControlPlane {
     pub fn stop(&mut self) -> Result<()> {
         let Running { runtime, stop, task, .. } = self.running.take().context("it is stopped already")?;
         stop.cancel();
-        runtime
-            .block_on(async { tokio::time::timeout(LIMIT, task).await })
-            .context("the server does not stop")???;
+        let stopped = runtime.block_on(async { tokio::time::timeout(LIMIT / 2, task).await });
+        stopped.context("the server does not stop by itself")???;
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(())
     }

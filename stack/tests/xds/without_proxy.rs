@@ -5,6 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use envoy_types::pb::envoy::admin::v3::ClientResourceStatus;
+use envoy_types::pb::envoy::service::status::v3::ClientStatusResponse;
+use envoy_types::pb::google::protobuf::Any;
+use prost::Message;
 use serde_json::{Value, json};
 use stack::process::Process;
 use stack::tools;
@@ -17,6 +21,8 @@ use super::server::ControlPlane;
 
 /// The host part of `xds:///backend`, and the name of all that is behind it.
 const BACKEND: &str = "backend";
+/// The name under which the client is known.
+const NODE: &str = "grpc-client";
 
 /// Calls reach every endpoint, follow when one comes or goes, fail when the name is gone and succeed when it is back.
 pub fn grpc_without_a_proxy_follows_every_change(folder: &Path) -> Result<()> {
@@ -24,37 +30,69 @@ pub fn grpc_without_a_proxy_follows_every_change(folder: &Path) -> Result<()> {
     let ports = until("the servers run", LIMIT, || servers.last("ports"))?;
     let port = |name: &str| ports[name].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
 
-    let plane = ControlPlane::start()?;
+    let plane = ControlPlane::start(&[NODE])?;
     let mut world = World::new(ads());
     world.clusters.insert(BACKEND, vec![port("alpha"), port("beta")]);
     world.extra = vec![
         Resource::from(&world.api_listener(BACKEND, BACKEND)),
         Resource::from(&routes(BACKEND, &[("*", BACKEND)].into())),
     ];
-    plane.publish(world.resources())?;
+    plane.publish(NODE, world.resources())?;
     let bootstrap = folder.join("grpc.json");
     fs::write(&bootstrap, bootstrap_of(plane.port()).to_string())?;
     let client = Script::start("client", folder, Some(&bootstrap), &["call", &format!("xds:///{BACKEND}")])?;
 
     client.served_by(&["alpha", "beta"])?;
     world.clusters.insert(BACKEND, vec![port("alpha"), port("beta"), port("gamma")]);
-    plane.publish(world.resources())?;
+    plane.publish(NODE, world.resources())?;
     client.served_by(&["alpha", "beta", "gamma"])?;
     world.clusters.insert(BACKEND, vec![port("gamma")]);
-    plane.publish(world.resources())?;
+    plane.publish(NODE, world.resources())?;
     client.served_by(&["gamma"])?;
     ensure!(client.failures()?.is_empty(), "no call has failed: {:?}", client.failures()?);
 
+    the_server_knows_what_the_client_has(&plane, &client, folder)?;
+
     let listed = std::mem::take(&mut world.extra);
-    plane.publish(world.resources())?;
+    plane.publish(NODE, world.resources())?;
     until("calls fail once the name is gone", LIMIT, || {
         let window = client.last("failures")?;
         ensure!(window["UNAVAILABLE"].is_number(), "{window}");
         Ok(())
     })?;
     world.extra = listed;
-    plane.publish(world.resources())?;
+    plane.publish(NODE, world.resources())?;
     client.served_by(&["gamma"])
+}
+
+/// The client's own account of what it has (gRFC A40), and the server's account of the client, as the client reads it.
+fn the_server_knows_what_the_client_has(plane: &ControlPlane, client: &Script, folder: &Path) -> Result<()> {
+    let method = "/envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus";
+    let address = format!("127.0.0.1:{}", plane.port());
+    let mut asked = 0;
+    until("both accounts are the same", LIMIT, || {
+        asked += 1;
+        let mut reader = Script::start(&format!("reader-{asked}"), folder, None, &["ask", &address, method])?;
+        ensure!(reader.process.wait(LIMIT)?.success(), "{}", reader.process.log());
+        let theirs = acknowledged(&client.last("config")?)?;
+        let ours = acknowledged(&reader.last("answer")?)?;
+        ensure!(theirs.len() == 4, "a listener, routes, a cluster, endpoints: {:?}", theirs.keys());
+        ensure!(ours == theirs, "the server says {ours:?}, and the client {theirs:?}");
+        Ok(())
+    })
+}
+
+/// What is acknowledged in a `ClientStatusResponse`: type and name, and the resource.
+fn acknowledged(response: &Value) -> Result<BTreeMap<(String, String), Option<Any>>> {
+    let hex = response.as_str().unwrap_or_default().as_bytes();
+    let bytes: Vec<u8> = hex
+        .chunks(2)
+        .map(|digits| Ok(u8::from_str_radix(std::str::from_utf8(digits)?, 16)?))
+        .collect::<Result<_>>()?;
+    let response = ClientStatusResponse::decode(bytes.as_slice())?;
+    let resources = response.config.into_iter().flat_map(|client| client.generic_xds_configs);
+    let acked = resources.filter(|resource| resource.client_status() == ClientResourceStatus::Acked);
+    Ok(acked.map(|resource| ((resource.type_url, resource.name), resource.xds_config)).collect())
 }
 
 fn bootstrap_of(port: u16) -> Value {
@@ -64,7 +102,7 @@ fn bootstrap_of(port: u16) -> Value {
             "channel_creds": [{ "type": "insecure" }],
             "server_features": ["xds_v3"],
         }],
-        "node": { "id": "grpc-client", "cluster": "tests" },
+        "node": { "id": NODE, "cluster": "tests" },
     })
 }
 
