@@ -6,14 +6,14 @@ use anyhow::{Result, ensure};
 use xds_server::Resource;
 
 use super::envoy::{Mode, Streams};
-use super::lab::{Lab, NODE, changes, is_spotless};
+use super::lab::{Lab, NODE, SUBSCRIPTIONS, changes, is_spotless};
 use super::resources::{HTTP, routes};
 use super::status;
 
 /// First configuration, endpoints, a detail of all clusters, another cluster behind a host, and a snapshot that says
 /// nothing new.
 pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
-    let mut lab = Lab::start_with(mode, folder, |world| {
+    let mut lab = Lab::start_with(mode, folder, |world, _| {
         if mode.streams == Streams::Aggregated {
             // One snapshot serves Envoy and gRPC without a proxy: Envoy takes what is not for it.
             world.extra = vec![
@@ -61,8 +61,7 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
     let last = lab.envoy.stats()?;
     ensure!(changes(&last) == changes(&replaced), "{:?}", changes(&last));
     ensure!(last.since(&replaced, "cluster.next.update_success") == 1, "only the endpoint was sent");
-    let untouched = ["cluster_manager.cds", "listener_manager.lds", "http.http.rds.http", "cluster.kept"];
-    for subscription in untouched {
+    for subscription in SUBSCRIPTIONS.into_iter().chain(["cluster.kept"]) {
         for counter in ["update_attempt", "update_success"] {
             let more = last.since(&replaced, &format!("{subscription}.{counter}"));
             ensure!(more == 0, "{subscription}.{counter}: {more} more for nothing new");

@@ -27,6 +27,9 @@ const CHANGES: [&str; 8] = [
     "http.http.rds.http.config_reload",
 ];
 
+/// Those of Envoy's subscriptions that are not about endpoints.
+pub const SUBSCRIPTIONS: [&str; 3] = ["cluster_manager.cds", "listener_manager.lds", "http.http.rds.http"];
+
 /// The parts, and what the server shall say.
 #[derive(Debug)]
 pub struct Lab {
@@ -40,18 +43,18 @@ pub struct Lab {
 impl Lab {
     /// Two hosts with a cluster each: `kept.test` on `k1`, `web.test` on `u1`. Envoy has them, and is ready.
     pub fn start(mode: Mode, folder: &Path) -> Result<Self> {
-        Self::start_with(mode, folder, |_| {})
+        Self::start_with(mode, folder, |_, _| {})
     }
 
     /// The same, with whatever else `add` puts into the first snapshot.
-    pub fn start_with(mode: Mode, folder: &Path, add: impl FnOnce(&mut World)) -> Result<Self> {
+    pub fn start_with(mode: Mode, folder: &Path, add: impl FnOnce(&mut World, &Upstreams)) -> Result<Self> {
         let upstreams = Upstreams::start(&["k1", "k2", "u1", "u2", "u3"])?;
         let mut world = World::new(mode.source());
         let http = Entrance::new(&[("kept.test", "kept"), ("web.test", "web")])?;
         world.listeners.insert(HTTP, http);
         world.clusters.insert("kept", upstreams.ports(&["k1"]));
         world.clusters.insert("web", upstreams.ports(&["u1"]));
-        add(&mut world);
+        add(&mut world, &upstreams);
         let plane = ControlPlane::start(&[NODE])?;
         plane.publish(NODE, world.resources())?;
         let mut envoy = Envoy::start(NODE, mode, plane.port(), folder)?;

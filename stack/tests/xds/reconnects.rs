@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use stack::wait::until;
+use xds_server::session::Protocol;
 
 use super::LIMIT;
 use super::envoy::{Envoy, Mode, Stats};
@@ -13,7 +14,10 @@ use super::resources::HTTP;
 /// A server that was cut off, or stopped, comes back with what it had: nothing changes. Then with something else: Envoy
 /// takes that over, and what exists throughout is served throughout.
 pub fn a_server_that_comes_back_disturbs_nobody(mode: Mode, folder: &Path) -> Result<()> {
-    let mut lab = Lab::start(mode, folder)?;
+    let mut lab = Lab::start_with(mode, folder, |world, upstreams| {
+        world.hosts(HTTP).insert("plain.test", "plain");
+        world.clusters.insert("plain", upstreams.ports(&["u2"]));
+    })?;
     let traffic = lab.traffic()?;
     traffic.served_by("kept.test", &["k1"])?;
     let first = lab.envoy.stats()?;
@@ -24,8 +28,9 @@ pub fn a_server_that_comes_back_disturbs_nobody(mode: Mode, folder: &Path) -> Re
     comes_back_unchanged(&mut lab, &first)?;
     traffic.served_by("web.test", &["u1"])?;
 
-    // What changes while nobody tells: a cluster and its host go, an endpoint moves, a host with a cluster comes.
-    traffic.set_hosts(&["kept.test"]);
+    // What changes while nobody tells: a cluster and its host go, an endpoint moves, a host with a cluster comes; of the
+    // cluster `plain` a detail, and not its endpoint.
+    traffic.set_hosts(&["kept.test", "plain.test"]);
     traffic.goes_on(20)?;
     lab.plane.stop()?;
     lab.world.hosts(HTTP).remove("web.test");
@@ -38,7 +43,7 @@ pub fn a_server_that_comes_back_disturbs_nobody(mode: Mode, folder: &Path) -> Re
     lab.plane.restart()?;
     lab.converge()?;
     traffic.served_by("kept.test", &["k2"])?;
-    traffic.set_hosts(&["kept.test", "next.test"]);
+    traffic.set_hosts(&["kept.test", "plain.test", "next.test"]);
     traffic.served_by("next.test", &["u3"])?;
     is_spotless(&lab.envoy.stats()?)?;
     traffic.finish()?;
@@ -53,6 +58,13 @@ fn comes_back_unchanged(lab: &mut Lab, first: &Stats) -> Result<()> {
     lab.settled()?;
     let now = lab.envoy.stats()?;
     ensure!(changes(&now) == changes(first), "{:?}, and it was {:?}", changes(&now), changes(first));
+    if lab.mode.protocol == Protocol::Delta {
+        // Its versions are right, so it is not told again; routes and endpoints it asks for by name, and gets.
+        for subscription in ["cluster_manager.cds", "listener_manager.lds"] {
+            let more = now.since(first, &format!("{subscription}.update_success"));
+            ensure!(more == 0, "{subscription} was told {more} times what it knew");
+        }
+    }
     is_spotless(&now)
 }
 

@@ -109,7 +109,7 @@ pub const REFUSALS: [Refusal; 6] = [
 /// It stays as it was, and everything else goes on: what came with it, what comes later, and its next version.
 pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &Path) -> Result<()> {
     let second = Entrance::new(&[("second.test", "web")])?;
-    let mut lab = Lab::start_with(mode, folder, |world| {
+    let mut lab = Lab::start_with(mode, folder, |world, _| {
         world.listeners.insert("second", second);
     })?;
     let traffic = lab.traffic()?;
