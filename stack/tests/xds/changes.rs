@@ -46,12 +46,18 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
     let detailed = lab.envoy.stats()?;
     ensure!(detailed.since(&moved, "cluster_manager.cluster_modified") == 2, "both clusters were modified");
 
-    // A host moves to a cluster that is new, and the old one goes.
-    another_cluster(&mut lab)?;
-    traffic.served_by("web.test", &["u3"])?;
+    // A host moves to a cluster that is new, and the old one goes, some times in a row.
+    let moves =
+        [("web", "next", "u3"), ("next", "other", "u2"), ("other", "web", "u1"), ("web", "next", "u3")];
+    for (from, to, upstream) in moves {
+        replace_cluster(&mut lab, from, to, upstream)?;
+        traffic.served_by("web.test", &[upstream])?;
+    }
     let replaced = lab.envoy.stats()?;
-    ensure!(replaced.since(&detailed, "cluster_manager.cluster_added") == 1, "one cluster came");
-    ensure!(replaced.since(&detailed, "cluster_manager.cluster_removed") == 1, "one cluster went");
+    for (event, more) in [("added", 4), ("removed", 4), ("modified", 0)] {
+        let found = replaced.since(&detailed, &format!("cluster_manager.cluster_{event}"));
+        ensure!(found == more, "{found} clusters were {event}, and not {more}");
+    }
 
     // Nothing new is not sent; the endpoint that follows shows that it had its chance.
     lab.publish()?;
@@ -74,17 +80,17 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `web.test` leads to the cluster `next` instead of `web`. Over one stream that is one snapshot; streams for one type
+/// `web.test` leads to the cluster `to` instead of `from`. Over one stream that is one snapshot; streams for one type
 /// each know nothing of each other, so there the publisher makes before it breaks.
-fn another_cluster(lab: &mut Lab) -> Result<()> {
-    lab.world.clusters.insert("next", lab.upstreams.ports(&["u3"]));
+fn replace_cluster(lab: &mut Lab, from: &str, to: &'static str, upstream: &str) -> Result<()> {
+    lab.world.clusters.insert(to, lab.upstreams.ports(&[upstream]));
     if lab.mode.streams == Streams::ForEachType {
         lab.converge()?;
     }
-    lab.world.hosts(HTTP).insert("web.test", "next");
+    lab.world.hosts(HTTP).insert("web.test", to);
     if lab.mode.streams == Streams::ForEachType {
         lab.converge()?;
     }
-    lab.world.clusters.remove("web");
+    lab.world.clusters.remove(from);
     lab.converge()
 }
