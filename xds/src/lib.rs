@@ -11,17 +11,25 @@
 //!
 //! The rules it keeps are those of the [xDS protocol](https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol).
 
+mod clients;
+mod csds;
 mod kind;
+mod metrics;
+mod protobuf;
 mod references;
 mod resource;
 pub mod service;
 pub mod session;
 mod snapshot;
+mod source;
 mod subscription;
 mod wire;
 
+pub use clients::{ClientStream, Clients};
 pub use kind::Kind;
+pub use metrics::Metrics;
 pub use references::References;
 pub use resource::{Name, Resource, Version};
-pub use service::XdsService;
+pub use service::{ServeError, XdsService, serve};
 pub use snapshot::{Section, Snapshot, SnapshotError};
+pub use source::{SnapshotReceiver, SnapshotSource};

@@ -5,28 +5,66 @@
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
-use crate::kind::Kind;
-use crate::resource::Name;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::ledger::{Held, Ledger, Step};
+use crate::kind::Kind;
+use crate::resource::{Name, Resource};
+
+use super::holdings::Held;
+use super::ledger::Ledger;
 use super::{Scope, Session};
+
+/// Names of one type that a client may be using.
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    names: HashSet<Name>,
+    /// The client has something of which nobody here knows what it refers to.
+    anything: bool,
+}
+
+impl InUse {
+    fn contains(&self, name: &Name) -> bool {
+        self.anything || self.names.contains(name)
+    }
+
+    /// Adds what all resources of `ledger` refer to, those that are being sent included.
+    fn add<'r, I>(&mut self, ledger: &'r Ledger, names: impl Fn(&'r Resource) -> I)
+    where
+        I: IntoIterator<Item = &'r Name>,
+    {
+        for (_, held) in ledger.held.iter(&ledger.subscription) {
+            match held.known() {
+                Some(resource) => self.names.extend(names(resource).into_iter().cloned()),
+                // What a client brought along from an earlier stream.
+                None => self.anything = true,
+            }
+        }
+        let steps = ledger.outstanding.iter().flat_map(|outstanding| outstanding.steps.values());
+        self.names.extend(steps.flatten().flat_map(|resource| names(resource)).cloned());
+    }
+}
 
 impl Session {
     /// The names that `step` has to wait for: clusters that must be acknowledged first, or `name` itself while
-    /// something the client holds still refers to it.
+    /// something the client holds still refers to it. `in_use` is for the calls that follow for the same type.
     pub(super) fn blockers(
         &self,
         kind: Kind,
         name: &Name,
-        step: Option<&std::sync::Arc<crate::Resource>>,
+        step: Option<&Arc<Resource>>,
+        in_use: &mut Option<InUse>,
     ) -> Vec<Name> {
         if self.scope != Scope::Aggregated {
             return Vec::new();
         }
         match step {
             Some(resource) => self.clusters_to_come(&resource.references().clusters),
-            None if self.may_be_in_use(kind, name) => vec![name.clone()],
-            None => Vec::new(),
+            None => {
+                let in_use = in_use.get_or_insert_with(|| self.in_use(kind));
+                let wait = in_use.contains(name) || self.came_along(kind, name);
+                if wait { vec![Arc::clone(name)] } else { Vec::new() }
+            }
         }
     }
 
@@ -38,45 +76,36 @@ impl Session {
             return Vec::new();
         }
         let to_come = |name: &&Name| {
-            ledger.subscription.covers(name)
-                && !ledger.held.contains_key(*name)
-                && !ledger.parked.contains_key(*name)
+            ledger.subscription.covers(name) && !ledger.holds(name) && !ledger.parked.contains_key(*name)
         };
         clusters.into_iter().filter(to_come).cloned().collect()
     }
 
-    fn may_be_in_use(&self, kind: Kind, name: &Name) -> bool {
+    fn in_use(&self, kind: Kind) -> InUse {
+        let mut in_use = InUse::default();
         match kind {
             Kind::Cluster => {
-                let unheard = !self.ledger(Kind::Listener).seen || !self.ledger(Kind::Route).seen;
-                let inherited = matches!(self.ledger(kind).held.get(name), Some(Held::Foreign(_)));
-                // A client that has just reconnected speaks of its clusters first; its routes may still name this one.
-                (unheard && inherited)
-                    || [Kind::Listener, Kind::Route].into_iter().any(|kind| {
-                        self.ledger(kind).may_refer(|resource| resource.references().clusters.contains(name))
-                    })
+                for kind in [Kind::Listener, Kind::Route] {
+                    in_use.add(self.ledger(kind), |resource| &resource.references().clusters);
+                }
             }
-            Kind::Route => {
-                self.ledger(Kind::Listener).may_refer(|listener| listener.references().routes.contains(name))
+            Kind::Route => in_use.add(self.ledger(Kind::Listener), |listener| &listener.references().routes),
+            Kind::Endpoint => {
+                in_use.add(self.ledger(Kind::Cluster), |cluster| &cluster.references().assignment);
             }
-            Kind::Endpoint => self
-                .ledger(Kind::Cluster)
-                .may_refer(|cluster| cluster.references().assignment.as_ref() == Some(name)),
-            Kind::Listener | Kind::Secret => false,
+            Kind::Listener | Kind::Secret => {}
         }
+        in_use
+    }
+
+    /// Whether `name` is a cluster from before a reconnect, and the client has not said yet what else it has: it
+    /// speaks of its clusters first, and its routes may still name this one.
+    fn came_along(&self, kind: Kind, name: &Name) -> bool {
+        let unheard = !self.ledger(Kind::Listener).seen || !self.ledger(Kind::Route).seen;
+        kind == Kind::Cluster && unheard && matches!(self.ledger(kind).held(name), Some(Held::Foreign(_)))
     }
 
     const fn ledger(&self, kind: Kind) -> &Ledger {
         &self.ledgers[kind.index()]
-    }
-}
-
-impl Ledger {
-    /// Whether something the client has, or is being sent, refers to what `refers` tests for; what a client brought
-    /// along from an earlier stream might.
-    fn may_refer(&self, refers: impl Fn(&crate::Resource) -> bool) -> bool {
-        let sent = |step: &Step| step.as_ref().is_some_and(|resource| refers(resource));
-        self.held.values().any(|held| held.known().is_none_or(|resource| refers(resource)))
-            || self.outstanding.iter().flat_map(|outstanding| outstanding.steps.values()).any(sent)
     }
 }
