@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::child::Server;
 use crate::client::{self, Board, Role};
-use crate::server::Kind;
 use crate::usage::process_cpu;
 
 /// Changes before the first that counts.
@@ -66,16 +65,15 @@ pub(crate) struct Changes {
 }
 
 impl Crowd {
-    /// Starts a server of this kind, connects `count` clients to it, `at_a_time` at a time, and lets them come to rest.
+    /// Connects `count` clients to a server, `at_a_time` at a time, and lets them come to rest.
     pub(crate) async fn gather(
-        kind: Kind,
-        message_bytes: usize,
+        server: Server,
         role: &Role,
         count: usize,
         at_a_time: usize,
     ) -> anyhow::Result<Self> {
         let mut crowd = Self {
-            server: Server::start(kind, message_bytes).await?,
+            server,
             board: Arc::default(),
             clients: JoinSet::new(),
             count,
@@ -180,6 +178,12 @@ impl Crowd {
         self.come_to_rest().await?;
         let after = self.server.totals().await?;
         Ok((after.responses - before.responses).saturating_sub(self.count as u64))
+    }
+
+    /// Ends the clients, then the server.
+    pub(crate) async fn disperse(mut self) -> anyhow::Result<()> {
+        self.clients.shutdown().await;
+        self.server.stop().await
     }
 
     /// The server's CPU time so far.

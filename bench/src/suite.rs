@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::time::Instant;
 
+use crate::child::Server;
 use crate::client::{Role, Subscriptions, typical_ack};
 use crate::crowd::Crowd;
 use crate::micro::{self, Micro};
@@ -36,6 +37,10 @@ pub(crate) struct Suite {
     #[arg(long, value_name = "NUMBER", default_value = "50")]
     arriving: usize,
 
+    /// Run the xDS server under this command, as in --under "perf record -g".
+    #[arg(long, value_name = "COMMAND", value_delimiter = ' ')]
+    under: Vec<String>,
+
     /// Write the figures to this file too, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -63,12 +68,14 @@ impl Suite {
 
     async fn streams(&self, clients: usize, role: &Role) -> anyhow::Result<Vec<Row>> {
         eprintln!("==> {clients} clients come");
-        let mut xds = Crowd::gather(Kind::Xds, 0, role, clients, self.arriving).await?;
+        let server = Server::start(Kind::Xds, 0, &self.under).await?;
+        let mut xds = Crowd::gather(server, role, clients, self.arriving).await?;
         xds.change(TURN).await?;
         let bytes = xds.changes.message_bytes / xds.changes.responses.max(1);
         let answer = Role::Floor(typical_ack());
         let bytes = usize::try_from(bytes)?;
-        let mut floor = Crowd::gather(Kind::Floor, bytes, &answer, clients, self.arriving).await?;
+        let server = Server::start(Kind::Floor, bytes, &[]).await?;
+        let mut floor = Crowd::gather(server, &answer, clients, self.arriving).await?;
 
         eprintln!("==> {clients} clients, {} changes, and the same over HTTP/2 alone", self.rounds);
         let ours = async |xds: &mut Crowd, floor: &mut Crowd| -> anyhow::Result<Duration> {
@@ -91,6 +98,8 @@ impl Suite {
         rows.push(row("responses to an equal snapshot", "", unchanged as f64).goal(Of::Median, 1.0));
         let share = others.as_secs_f64() / time.as_secs_f64() * 100.0;
         rows.push(row("other programs meanwhile, of one core", "%", share));
+        xds.disperse().await?;
+        floor.disperse().await?;
         Ok(rows)
     }
 }
