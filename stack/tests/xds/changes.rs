@@ -87,6 +87,8 @@ pub fn a_listener_that_comes_back_has_its_routes(mode: Mode, folder: &Path) -> R
     let mut lab = Lab::start(mode, folder)?;
     let traffic = lab.traffic()?;
     let second = Entrance::new(&[("second.test", "web")])?;
+    // Its routes are there all the time.
+    lab.world.extra = vec![Resource::from(&routes("second", &second.hosts))];
     for times in 1..=2 {
         lab.world.listeners.insert("second", second.clone());
         lab.converge()?;
