@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use xds_server::{SnapshotReceiver, XdsService};
+use xds_server::{ServeOptions, SnapshotReceiver, XdsService};
 
 use crate::admin;
 use crate::dashboard;
@@ -19,8 +19,8 @@ use crate::file::FileProvider;
 use crate::provider::{InventoryReceiver, Provider};
 use crate::publish::{Publisher, ViewReceiver};
 
-/// How long streams that are still open may hold up the end of the process.
-const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a part may hold up the end of the process; open streams are cut before.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where the facts about the containers come from.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     };
     parts_stop.cancel();
     let rest = async { while parts.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP_DEADLINE * 2, rest).await.is_err() {
+    if tokio::time::timeout(STOP_DEADLINE, rest).await.is_err() {
         warn!("a part of the control plane does not stop and is cut off");
     }
     ended
@@ -127,7 +127,7 @@ async fn serve_grpc(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = xds_server::serve(listener, routes, stop, STOP_DEADLINE) => Ok(served?),
+        served = xds_server::serve(listener, routes, ServeOptions::default(), stop) => Ok(served?),
         () = report => Ok(()),
     }
 }
