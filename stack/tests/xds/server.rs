@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xds_server::{
-    Clients, Resource, ServeError, Snapshot, SnapshotReceiver, SnapshotSource, XdsService, serve,
+    Clients, Resource, ServeError, ServeOptions, Snapshot, SnapshotReceiver, SnapshotSource, XdsService,
+    serve,
 };
 
 use super::LIMIT;
@@ -102,7 +103,9 @@ impl ControlPlane {
         let clients = service.clients();
         let routes =
             service.routes().add_service(admin::reflection()?).add_service(admin::reflection_v1alpha()?);
-        let task = runtime.spawn(serve(listener, routes, stop.clone(), LIMIT));
+        // A stop that had to be forced is seen as one that took too long.
+        let options = ServeOptions { stop_deadline: LIMIT, ..Default::default() };
+        let task = runtime.spawn(serve(listener, routes, options, stop.clone()));
         self.running = Some(Running { runtime, stop, task, snapshots, clients });
         Ok(())
     }
