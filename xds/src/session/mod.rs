@@ -244,9 +244,9 @@ impl Session {
             Wants::Update { subscribe, unsubscribe, initial_versions } => {
                 let change = ledger.subscription.update(kind, first, &subscribe, &unsubscribe);
                 let due = change.wildcard_asked && initial_versions.is_empty();
-                // Assignments are always sent again on a reconnect: Envoy leaves a cluster that changed meanwhile
-                // warming for as long as the one it knows is withheld.
-                if first && kind != Kind::Endpoint {
+                // The names it asks for are sent again all the same. Envoy needs that: it leaves a cluster that changed
+                // meanwhile warming for as long as the assignment it knows is withheld.
+                if first {
                     ledger.inherit(initial_versions);
                 }
                 (change, due)
