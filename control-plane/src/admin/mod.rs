@@ -6,6 +6,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tonic_reflection::server::{Builder, v1alpha};
+use xds_server::XdsService;
 
 pub use inspect::Inspect;
 
@@ -19,18 +20,16 @@ const OWN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portola
 const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
 
 /// The services that reflection lists, besides itself.
-const SERVICES: &[&str] = &[
-    "envoy.service.discovery.v3.AggregatedDiscoveryService",
-    "grpc.health.v1.Health",
-    "portolan.v1.InspectService",
-];
+fn services() -> impl Iterator<Item = &'static str> {
+    XdsService::service_names().into_iter().chain(["grpc.health.v1.Health", "portolan.v1.InspectService"])
+}
 
 fn descriptors<'b>() -> Builder<'b> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(OWN_DESCRIPTORS)
         .register_encoded_file_descriptor_set(ENVOY_DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    SERVICES.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+    services().fold(builder, |builder, name| builder.with_service_name(name))
 }
 
 /// gRPC server reflection, with the descriptors of everything that is sent inside an `Any`, so that grpcurl prints a
@@ -67,7 +66,7 @@ pub async fn serving(reporter: &HealthReporter) {
 
 async fn set_health(reporter: &HealthReporter, status: tonic_health::ServingStatus) {
     // The empty name is the whole server (gRPC health checking protocol).
-    for name in std::iter::once("").chain(SERVICES.iter().copied()) {
+    for name in std::iter::once("").chain(services()) {
         reporter.set_service_status(name, status).await;
     }
 }

@@ -5,9 +5,8 @@
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,40 +14,42 @@ use crate::kind::Kind;
 use crate::resource::{Name, Resource};
 use crate::snapshot::Snapshot;
 
-use super::ledger::{Held, Ledger, Step};
+use super::holdings::Held;
+use super::ledger::{Ledger, Step};
 use super::{Protocol, Scope, Session};
 
-/// What one type waits for, and since when.
+/// Names of one type that a client may be using.
 #[derive(Debug, Default)]
-pub(super) struct Waits(BTreeMap<Name, Wait>);
-
-#[derive(Debug, Clone, Copy)]
-struct Wait {
-    since: Instant,
-    /// It lasted too long; it is kept as long as there is a reason to wait, lest it begin anew.
-    over: bool,
+struct InUse {
+    names: HashSet<Name>,
+    /// The client has something of which nobody here knows what it refers to.
+    anything: bool,
 }
 
-impl Waits {
-    /// When the oldest wait that is not over began.
-    pub(super) fn first(&self) -> Option<Instant> {
-        self.0.values().filter(|wait| !wait.over).map(|wait| wait.since).min()
+impl InUse {
+    fn contains(&self, name: &Name) -> bool {
+        self.anything || self.names.contains(name)
     }
 
-    fn is_any_over(&self) -> bool {
-        self.0.values().any(|wait| wait.over)
+    fn is_empty(&self) -> bool {
+        !self.anything && self.names.is_empty()
     }
 
-    /// Notes that something waits for `blockers`, since `now` unless it is in `old`. Returns whether it still has to.
-    fn any(&mut self, blockers: Vec<Name>, old: &Self, now: Instant, limit: Duration) -> bool {
-        let mut blocked = false;
-        for blocker in blockers {
-            let since = old.0.get(&blocker).map_or(now, |wait| wait.since);
-            let over = now.duration_since(since) >= limit;
-            self.0.insert(blocker, Wait { since, over });
-            blocked |= !over;
+    /// Adds what all resources of `ledger` refer to: those the client has, is being sent, or may have taken in.
+    fn add<'r, I>(&mut self, ledger: &'r Ledger, names: impl Fn(&'r Resource) -> I)
+    where
+        I: IntoIterator<Item = &'r Name>,
+    {
+        for (_, held) in ledger.held.iter(&ledger.subscription) {
+            match held.known() {
+                Some(resource) => self.names.extend(names(resource).into_iter().cloned()),
+                // What a client brought along from an earlier stream.
+                None => self.anything = true,
+            }
         }
-        blocked
+        let sent = ledger.outstanding.iter().flat_map(|outstanding| outstanding.steps.values());
+        let steps = sent.chain(ledger.doubted.values().flatten());
+        self.names.extend(steps.flatten().flat_map(|resource| names(resource)).cloned());
     }
 }
 
@@ -65,6 +66,7 @@ impl Session {
         let unsettled = std::mem::take(&mut self.ledgers[kind.index()].unsettled);
         let mut steps = BTreeMap::new();
         let mut complete = true;
+        let mut in_use = None;
         for name in unsettled {
             let stand_in = self.stand_in(kind, &name, snapshot).map(Some);
             let step =
@@ -73,7 +75,7 @@ impl Session {
                 self.ledgers[kind.index()].owed.remove(&name);
                 continue;
             };
-            let blockers = self.blockers(kind, &name, step.as_ref());
+            let blockers = self.blockers(kind, &name, step.as_ref(), &mut in_use);
             let waits = &mut self.waits[kind.index()];
             let blocked = waits.any(blockers, &old_waits, now, self.settings.order_timeout);
             let ledger = &mut self.ledgers[kind.index()];
@@ -81,11 +83,11 @@ impl Session {
                 complete &= step.is_none();
             } else if step.is_none() && self.protocol == Protocol::StateOfTheWorld && !kind.is_full_state() {
                 // Absence says nothing in a partial response; the client lets go by itself.
-                ledger.held.remove(&name);
+                ledger.held.drop(&name);
                 ledger.doubted.remove(&name);
                 continue;
             } else {
-                steps.insert(name.clone(), step);
+                steps.insert(Arc::clone(&name), step);
             }
             ledger.unsettled.insert(name);
         }
@@ -93,14 +95,20 @@ impl Session {
     }
 
     /// The names that `step` has to wait for: clusters that must be acknowledged first, or `name` itself while
-    /// something the client holds still refers to it.
-    pub(super) fn blockers(&self, kind: Kind, name: &Name, step: Option<&Arc<Resource>>) -> Vec<Name> {
+    /// something the client holds still refers to it. `in_use` is kept for the next call for the same type.
+    fn blockers(
+        &self,
+        kind: Kind,
+        name: &Name,
+        step: Option<&Arc<Resource>>,
+        in_use: &mut Option<InUse>,
+    ) -> Vec<Name> {
         if self.scope != Scope::Aggregated {
             return Vec::new();
         }
         match step {
             Some(resource) => self.clusters_to_come(&resource.references().clusters),
-            None if self.may_be_in_use(kind, name) => vec![name.clone()],
+            None if in_use.get_or_insert_with(|| self.in_use(kind)).contains(name) => vec![Arc::clone(name)],
             None => Vec::new(),
         }
     }
@@ -112,53 +120,52 @@ impl Session {
         if !ledger.seen {
             return Vec::new();
         }
-        let has = |name: &Name| ledger.held.contains_key(name) && !ledger.may_have_dropped(name);
+        let has = |name: &Name| ledger.held(name).is_some() && !ledger.may_have_dropped(name);
         let to_come = |name: &&Name| {
             ledger.subscription.covers(name) && !has(name) && !ledger.parked.contains_key(*name)
         };
         clusters.into_iter().filter(to_come).cloned().collect()
     }
 
-    fn may_be_in_use(&self, kind: Kind, name: &Name) -> bool {
+    /// What the client may be using of one type.
+    fn in_use(&self, kind: Kind) -> InUse {
+        let mut in_use = InUse::default();
         match kind {
             Kind::Cluster => {
-                // A client that came back speaks of its clusters first; its routes may still name this one.
-                self.ledger(kind).resumed && self.is_unheard_of_routes()
-                    || [Kind::Listener, Kind::Route].into_iter().any(|kind| {
-                        self.ledger(kind).may_refer(|resource| resource.references().clusters.contains(name))
-                    })
+                for kind in [Kind::Listener, Kind::Route] {
+                    in_use.add(self.ledger(kind), |resource| &resource.references().clusters);
+                }
+                // A client that came back speaks of its clusters first; its routes may still name any of them.
+                in_use.anything |= self.ledger(kind).resumed && self.is_unheard_of_routes();
             }
-            Kind::Route => {
-                self.ledger(Kind::Listener).may_refer(|listener| listener.references().routes.contains(name))
+            Kind::Route => in_use.add(self.ledger(Kind::Listener), |listener| &listener.references().routes),
+            Kind::Endpoint => {
+                in_use.add(self.ledger(Kind::Cluster), |cluster| &cluster.references().assignment);
             }
-            Kind::Endpoint => self
-                .ledger(Kind::Cluster)
-                .may_refer(|cluster| cluster.references().assignment.as_ref() == Some(name)),
-            Kind::Listener | Kind::Secret => false,
+            Kind::Listener | Kind::Secret => {}
         }
+        in_use
     }
 
     /// Whether the client has yet to say which routes it has, in listeners or by name.
     fn is_unheard_of_routes(&self) -> bool {
-        let listeners = self.ledger(Kind::Listener);
-        !listeners.seen
-            || (!self.ledger(Kind::Route).seen
-                && listeners.may_refer(|listener| !listener.references().routes.is_empty()))
+        !self.ledger(Kind::Listener).seen
+            || (!self.ledger(Kind::Route).seen && !self.in_use(Kind::Route).is_empty())
     }
 
     /// What a cluster in flight warms on, where its assignment is gone from the newest snapshot or was refused: what the
     /// client had last, or no endpoints. Without it the client would never acknowledge the cluster, and hear of no other.
-    pub(super) fn stand_in(&self, kind: Kind, name: &Name, snapshot: &Snapshot) -> Option<Arc<Resource>> {
+    fn stand_in(&self, kind: Kind, name: &Name, snapshot: &Snapshot) -> Option<Arc<Resource>> {
         let ledger = self.ledger(kind);
         let newest = snapshot.get(kind, name).map(|resource| resource.version());
-        let may_be_sent = newest.is_some() && ledger.parked.get(name) != Some(&newest);
+        let may_be_sent = newest.is_some() && !ledger.refused(name, newest);
         let wanted = kind == Kind::Endpoint && ledger.owed.contains(name) && ledger.subscription.covers(name);
         if may_be_sent || !wanted {
             return None;
         }
         let warms = |cluster: &Arc<Resource>| cluster.references().assignment.as_ref() == Some(name);
         self.ledger(Kind::Cluster).in_flight().any(warms).then(|| {
-            let held = ledger.held.get(name).and_then(Held::known).map(Arc::clone);
+            let held = ledger.held(name).and_then(Held::known).map(Arc::clone);
             held.unwrap_or_else(|| Arc::new(Resource::empty_assignment(name)))
         })
     }
@@ -183,17 +190,8 @@ impl Ledger {
             let doubted = self.doubted.keys().filter(|name| !outstanding.steps.contains_key(*name));
             let back = doubted
                 .filter(|_| outstanding.whole)
-                .filter_map(|name| self.held.get(name).and_then(Held::known));
+                .filter_map(|name| self.held(name).and_then(Held::known));
             outstanding.steps.values().flatten().chain(back)
         })
-    }
-
-    /// Whether something the client has, or is being sent, refers to what `refers` tests for; what a client brought
-    /// along from an earlier stream might.
-    fn may_refer(&self, refers: impl Fn(&Resource) -> bool) -> bool {
-        let sent = |step: &Step| step.as_ref().is_some_and(|resource| refers(resource));
-        self.held.values().any(|held| held.known().is_none_or(|resource| refers(resource)))
-            || self.outstanding.iter().flat_map(|outstanding| outstanding.steps.values()).any(sent)
-            || self.doubted.values().flatten().any(sent)
     }
 }

@@ -1,0 +1,68 @@
+//! What the xDS server costs: a server in a process of its own, many light clients, and beside them the same over HTTP/2
+//! with no xDS in it, so that one sees what is ours.
+//!
+//! ```text
+//!   bench xds (clients, HTTP/2)  <---- one connection a client ---->  bench serve (xDS, or HTTP/2 alone)
+//!        |                                                                 ^
+//!        +------- control: change one endpoint, say what you used ---------+
+//! ```
+//!
+//! How it is measured, and what came of it: docs/performance.md.
+
+mod child;
+mod client;
+mod control;
+mod crowd;
+mod framing;
+mod gauge;
+mod micro;
+mod node;
+mod report;
+mod server;
+mod stats;
+mod suite;
+mod usage;
+mod world;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of Portolan.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Xds(suite::Suite),
+    /// The measured process; started by the others.
+    #[command(hide = true)]
+    Serve {
+        #[arg(long, value_enum)]
+        kind: server::Kind,
+        #[arg(long)]
+        control: SocketAddr,
+        #[arg(long)]
+        message_bytes: usize,
+    },
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Xds(suite) => suite.run().await,
+        Command::Serve { kind, control, message_bytes } => server::run(kind, control, message_bytes).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

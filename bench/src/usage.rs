@@ -1,0 +1,97 @@
+//! What this process has used so far.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+/// CPU and memory of a process.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    /// CPU time of all threads, in user space and in the kernel.
+    pub(crate) cpu: Duration,
+    /// Resident memory in KiB.
+    pub(crate) resident_kib: u64,
+}
+
+impl Usage {
+    /// This process's, now.
+    pub(crate) fn now() -> anyhow::Result<Self> {
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")
+            .context("cannot read /proc/self/smaps_rollup: this runs on Linux only")?;
+        let resident_kib = resident_kib(&rollup).context("no Rss in /proc/self/smaps_rollup")?;
+        Ok(Self { cpu: process_cpu(), resident_kib })
+    }
+}
+
+fn resident_kib(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// CPU time of all threads of this process.
+pub(crate) fn process_cpu() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
+/// CPU time of this thread: what is measured between two readings must not `.await`.
+pub(crate) fn thread_cpu() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
+/// CPU time that everything on this machine has used since it started, in steps of 10 ms.
+pub(crate) fn machine_cpu() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    busy(&stat).context("/proc/stat does not begin with the times of all processors")
+}
+
+/// User, nice, system, interrupts: not idle, not waiting, not stolen by the host.
+fn busy(stat: &str) -> Option<Duration> {
+    let mut words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse::<u64>);
+    let ticks: Vec<u64> = words.by_ref().take(7).collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, _idle, _waiting, irq, softirq] = ticks.try_into().ok()?;
+    Some(Duration::from_millis(10 * (user + nice + system + irq + softirq)))
+}
+
+fn clock(id: ClockId) -> Duration {
+    // Neither clock goes below zero.
+    Duration::try_from(clock_gettime(id)).unwrap_or_default()
+}
+
+/// Lets this process have as many files open as it may: a connection is one.
+pub(crate) fn allow_many_files() -> anyhow::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the limit on open files")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_from_the_kernels_words() {
+        let rollup = "55d000000000-7ffe00000000 ---p 00000000 00:00 0   [rollup]\nRss:          12345 kB\nPss:   99 kB\n";
+        assert_eq!(resident_kib(rollup), Some(12345));
+        assert_eq!(resident_kib("Pss:   99 kB\n"), None);
+    }
+
+    #[test]
+    fn the_machines_time_is_that_in_which_it_worked() {
+        let stat = "cpu  100 20 3 4000 500 6 7 80 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
+        assert_eq!(busy(stat), Some(Duration::from_millis(1360)));
+        assert_eq!(busy("intr 1 2 3\n"), None);
+    }
+
+    #[test]
+    fn this_process_uses_cpu_and_memory() {
+        let before = Usage::now().unwrap();
+        let mut sum = 0_u64;
+        while process_cpu() == before.cpu {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(before.resident_kib > 0);
+    }
+}
