@@ -11,7 +11,7 @@ use crate::subscription::{Change, Subscription};
 
 use super::holdings::{Held, Holdings};
 use super::message::{Event, Protocol, Refusal, Response};
-use super::trial::{self, Trial, Verdict};
+use super::trial::{self, Charges, Trial, Verdict};
 
 /// Most steps of one name that are remembered as refused with others, the newest.
 const MAX_DOUBTS: usize = 4;
