@@ -348,3 +348,17 @@ fn a_reconnecting_client_is_told_that_its_endpoints_are_gone_even_if_it_refused_
     assert!(stream.nack(&newer[0], "no").is_empty());
     assert_eq!(removed(&stream.publish(&after(&two, []))[0]), ["a"]);
 }
+
+#[test]
+fn a_removal_is_not_suspected_of_what_was_refused_with_it() {
+    let one = snapshot([cluster("a", 1), cluster("gone", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    stream.settle(first);
+    let refused = stream.publish(&after(&one, [cluster("a", 2)]));
+    assert_eq!((listed(&refused[0]), removed(&refused[0])), (vec!["a"], vec!["gone"]));
+    let removal = stream.nack(&refused[0], "no");
+    assert_eq!((listed(&removal[0]), removed(&removal[0])), (vec![], vec!["gone"]));
+    assert!(stream.ack(&removal[0]).is_empty(), "the other one is at fault, beyond doubt");
+}

@@ -11,7 +11,7 @@ use crate::subscription::{Change, Subscription};
 
 use super::holdings::{Held, Holdings};
 use super::message::{Event, Protocol, Refusal, Response};
-use super::trial::{self, Trial, Verdict};
+use super::trial::{self, Charges, Trial, Verdict};
 
 /// Most steps of one name that are remembered as refused with others, the newest.
 const MAX_DOUBTS: usize = 4;
@@ -196,8 +196,16 @@ impl Ledger {
         if let Some(trial) = outstanding.trial {
             self.trials.extend(trial.if_refused());
         }
-        let version = |(name, step): (&Name, &Step)| (name.clone(), step.as_ref().map(|step| step.version()));
-        let charges = outstanding.steps.iter().map(version).collect();
+        // There is nothing about a removal that a client could refuse, as long as there is something else.
+        let is_suspect = |step: &Step| step.is_some() || outstanding.steps.values().all(Option::is_none);
+        let mut charges = Charges::new();
+        for (name, step) in &outstanding.steps {
+            if is_suspect(step) {
+                charges.insert(name.clone(), step.as_ref().map(|resource| resource.version()));
+            } else {
+                self.unsettled.insert(name.clone());
+            }
+        }
         for (name, step) in outstanding.steps {
             let steps = self.doubted.entry(name).or_default();
             if steps.len() == MAX_DOUBTS {
