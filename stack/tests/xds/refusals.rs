@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 use stack::wait::until;
+use xds_server::session::Protocol;
 use xds_server::{Kind, Resource};
 
 use super::LIMIT;
@@ -158,6 +159,20 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
     ensure!(rejections(&lab)? == parked, "it was sent again");
 
+    // A server that comes back does not know the version that was good, so it cannot list it; where a list means that
+    // all else is gone (state of the world, clusters and listeners) Envoy loses it. Otherwise it keeps what it has.
+    traffic.set_hosts(&["kept.test"]);
+    traffic.goes_on(20)?;
+    lab.plane.kill()?;
+    lab.plane.restart()?;
+    lab.publish()?;
+    status::refused(&lab.plane, NODE, refusal.kind, refusal.name, refusal.reason)?;
+    status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
+    let is_lost = mode.protocol == Protocol::StateOfTheWorld && refusal.kind.is_full_state();
+    let world = &lab.world;
+    holds(&lab, refusal, &if is_lost { refusal.takes_from(world) } else { world.expected() })?;
+    let parked = rejections(&lab)?;
+
     // Its next version goes out at once.
     lab.world.extra.clear();
     if routed {
@@ -165,7 +180,8 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     }
     lab.world.connect_seconds = 2;
     lab.world.hosts(HTTP).insert("last.test", "more");
-    lab.converge()?;
+    lab.publish()?;
+    everything_else_is_there(&lab, refusal)?;
     status::acknowledged(&lab.plane, NODE, None)?;
     ensure!(rejections(&lab)? == parked, "Envoy refuses what is right now");
     traffic.finish()?;
