@@ -159,18 +159,9 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
     ensure!(rejections(&lab)? == parked, "it was sent again");
 
-    // A server that comes back does not know the version that was good, so it cannot list it; where a list means that
-    // all else is gone (state of the world, clusters and listeners) Envoy loses it. Otherwise it keeps what it has.
     traffic.set_hosts(&["kept.test"]);
     traffic.goes_on(20)?;
-    lab.plane.kill()?;
-    lab.plane.restart()?;
-    lab.publish()?;
-    status::refused(&lab.plane, NODE, refusal.kind, refusal.name, refusal.reason)?;
-    status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
-    let is_lost = mode.protocol == Protocol::StateOfTheWorld && refusal.kind.is_full_state();
-    let world = &lab.world;
-    holds(&lab, refusal, &if is_lost { refusal.takes_from(world) } else { world.expected() })?;
+    the_server_comes_back(&mut lab, refusal)?;
     let parked = rejections(&lab)?;
 
     // Its next version goes out at once.
@@ -186,6 +177,19 @@ pub fn a_refused_resource_harms_no_other(refusal: Refusal, mode: Mode, folder: &
     ensure!(rejections(&lab)? == parked, "Envoy refuses what is right now");
     traffic.finish()?;
     Ok(())
+}
+
+/// A server that comes back does not know the version that was good, so it cannot list it; where a list means that all
+/// else is gone (state of the world, clusters and listeners) Envoy loses it. Otherwise it keeps what it has.
+fn the_server_comes_back(lab: &mut Lab, refusal: Refusal) -> Result<()> {
+    lab.plane.kill()?;
+    lab.plane.restart()?;
+    lab.publish()?;
+    status::refused(&lab.plane, NODE, refusal.kind, refusal.name, refusal.reason)?;
+    status::acknowledged(&lab.plane, NODE, Some((refusal.kind, refusal.name)))?;
+    let is_lost = lab.mode.protocol == Protocol::StateOfTheWorld && refusal.kind.is_full_state();
+    let world = &lab.world;
+    holds(lab, refusal, &if is_lost { refusal.takes_from(world) } else { world.expected() })
 }
 
 /// A client that is new, and then one that comes back, gets everything but what it refuses, and loses nothing over it.
