@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use xds_server::{ServeError, Snapshot, XdsService};
+use xds_server::{ServeError, ServeOptions, Snapshot, XdsService};
 
 use crate::gauge::{Gauge, Gauged};
 use crate::world::World;
@@ -36,7 +36,8 @@ pub(super) fn start(
     let (snapshots, receiver) = watch::channel(Some(first));
     let xds = XdsService::new(receiver, Default::default(), "bench", stop.clone());
     let routes = Routes::new(Gauged { service: xds.routes().prepare(), gauge: Arc::clone(gauge) });
-    let serving = xds_server::serve(listener, routes, stop.clone(), DEADLINE);
+    let options = ServeOptions { stop_deadline: DEADLINE, ..ServeOptions::default() };
+    let serving = xds_server::serve(listener, routes, options, stop.clone());
     Ok((Publisher { world, round: 0, snapshots }, serving))
 }
 
