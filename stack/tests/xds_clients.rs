@@ -22,7 +22,7 @@ const THREADS: usize = 3;
 /// How much of a client's log is shown.
 const LOG_LINES: usize = 20;
 
-/// With streams for each type once the server has them.
+/// Every way in which Envoy gets its configuration over gRPC.
 const MODES: [(&str, Mode); 4] = [
     ("delta_ads", Mode::new(Protocol::Delta, Streams::Aggregated)),
     ("sotw_ads", Mode::new(Protocol::StateOfTheWorld, Streams::Aggregated)),
@@ -32,10 +32,8 @@ const MODES: [(&str, Mode); 4] = [
 
 fn main() -> ExitCode {
     // RUST_LOG=xds_server=debug shows what the servers do.
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
     libtest_mimic::run(&arguments, trials()).exit_code()
