@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Everything one provider, or all of them together, know at one moment.
 ///
@@ -12,8 +13,16 @@ use std::net::{IpAddr, SocketAddr};
 /// inventory differs from the last one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// The workloads by id, so that the order in which a provider learns of them never matters.
-    pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// The workloads by id, so that the order in which a provider learns of them never matters. Each is shared with the
+    /// inventories before and after it in which it is the same.
+    pub workloads: BTreeMap<WorkloadId, Arc<Workload>>,
+}
+
+impl FromIterator<Workload> for Inventory {
+    fn from_iter<T: IntoIterator<Item = Workload>>(workloads: T) -> Self {
+        let by_id = |workload: Workload| (workload.id.clone(), Arc::new(workload));
+        Self { workloads: workloads.into_iter().map(by_id).collect() }
+    }
 }
 
 /// What identifies a workload for its whole life: a container's full id, or the file provider's own key.

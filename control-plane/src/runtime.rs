@@ -18,7 +18,7 @@ use xds_server::{Snapshot, XdsService};
 use crate::admin;
 use crate::docker::DockerProvider;
 use crate::file::FileProvider;
-use crate::provider::{InventoryReceiver, Provider};
+use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::{Publisher, ViewReceiver};
 
 /// A dead peer is found after this long without a sign of life, and [`KEEPALIVE_TIMEOUT`].
@@ -46,6 +46,8 @@ pub struct Config {
     pub source: Source,
     /// What turns facts into configuration.
     pub publisher: Publisher,
+    /// How long the source may leave a view unconfirmed before the control plane calls itself not ready; zero is for ever.
+    pub max_view_age: Duration,
 }
 
 /// Runs the control plane until `stop` is cancelled.
@@ -64,14 +66,15 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     // The parts stop on a token of their own, so that one that fails can take the others with it.
     let parts_stop = stop.child_token();
     let mut parts = JoinSet::new();
-    let inventories = match config.source {
-        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &parts_stop),
-        Source::File(path) => start(&mut parts, FileProvider::new(path), &parts_stop),
-    };
+    let (outlet, inventories, freshness) = port(config.max_view_age);
+    match config.source {
+        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, outlet, &parts_stop),
+        Source::File(path) => start(&mut parts, FileProvider::new(path), outlet, &parts_stop),
+    }
     let (view_tx, view_rx) = watch::channel(None);
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
     parts.spawn(config.publisher.run(inventories, view_tx, snapshot_tx, parts_stop.clone()));
-    parts.spawn(serve_grpc(listener, snapshot_rx, view_rx, parts_stop.clone()));
+    parts.spawn(serve_grpc(listener, snapshot_rx, view_rx, freshness, parts_stop.clone()));
 
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -88,11 +91,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
 fn start<P: Provider>(
     parts: &mut JoinSet<anyhow::Result<()>>,
     provider: P,
+    outlet: Outlet,
     stop: &CancellationToken,
-) -> InventoryReceiver {
-    let (sender, receiver) = watch::channel(None);
-    parts.spawn(provider.run(sender, stop.clone()));
-    receiver
+) {
+    parts.spawn(provider.run(outlet, stop.clone()));
 }
 
 /// The reason for which a part ended that should have gone on.
@@ -108,6 +110,7 @@ async fn serve_grpc(
     listener: TcpListener,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     views: ViewReceiver,
+    freshness: Freshness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
@@ -117,21 +120,13 @@ async fn serve_grpc(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(xds.aggregated())
-        .add_service(admin::Inspect::service(views))
+        .add_service(admin::Inspect::service(views, freshness.clone()))
         .add_service(health)
         .add_service(admin::reflection()?)
         .add_service(admin::reflection_v1alpha()?)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled());
-    let report = async {
-        let mut snapshots = snapshots;
-        // An error means that nobody will make a snapshot any more; then this is never healthy, and rightly so.
-        if snapshots.wait_for(Option::is_some).await.is_ok() {
-            admin::serving(&reporter).await;
-        }
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
         served = server => served.context("the gRPC server failed"),
-        () = report => Ok(()),
+        () = admin::report(&reporter, snapshots, freshness) => Ok(()),
     }
 }

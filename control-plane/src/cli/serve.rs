@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -40,6 +41,11 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     envoy_admin: SocketAddr,
 
+    /// How long Docker may leave the view unconfirmed before this is not ready any more (grpc.health.v1); Envoy keeps what it has.
+    /// It is confirmed each minute, and with each event. 0 is for ever.
+    #[arg(long, env = "PORTOLAN_MAX_VIEW_AGE", value_name = "DURATION", default_value = "3m", value_parser = lifecycle::duration::parse)]
+    max_view_age: Duration,
+
     /// What every label begins with.
     #[arg(long, env = "PORTOLAN_LABEL_PREFIX", value_name = "PREFIX", default_value = "portolan")]
     label_prefix: String,
@@ -58,7 +64,12 @@ impl Serve {
         };
         let model =
             model::Options { label_prefix: self.label_prefix, reserved_host: edge.dashboard_host.clone() };
-        let config = Config { listen: self.listen, source, publisher: Publisher::new(model, edge) };
+        let config = Config {
+            listen: self.listen,
+            source,
+            publisher: Publisher::new(model, edge),
+            max_view_age: self.max_view_age,
+        };
         runtime::serve(config, lifecycle::shutdown::signal()?).await
     }
 }

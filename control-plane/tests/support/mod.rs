@@ -65,11 +65,7 @@ enum HealthWord {
 
 /// The inventory of some containers.
 pub(crate) fn inventory(containers: &BTreeMap<String, Container>) -> Inventory {
-    let workloads = containers.iter().map(|(name, container)| {
-        let workload = workload(name, container);
-        (workload.id.clone(), workload)
-    });
-    Inventory { workloads: workloads.collect() }
+    containers.iter().map(|(name, container)| workload(name, container)).collect()
 }
 
 fn workload(name: &str, container: &Container) -> Workload {
