@@ -93,7 +93,8 @@ mod tests {
         let (views, receiver) = watch::channel(None);
         let (outlet, _, freshness) = port(Duration::from_secs(60));
         let inspect = Inspect { views: receiver, freshness };
-        let ask = async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
+        let ask =
+            async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
         assert_eq!(ask().await.unwrap_err().code(), tonic::Code::Unavailable);
 
         views.send_replace(Some(Arc::new(view)));
