@@ -11,6 +11,12 @@ use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 /// What a client of ours must be able to print in full: the services, and every message that travels in an `Any`.
 const ROOTS: &[&str] = &[
     "envoy.service.discovery.v3.AggregatedDiscoveryService",
+    "envoy.service.cluster.v3.ClusterDiscoveryService",
+    "envoy.service.endpoint.v3.EndpointDiscoveryService",
+    "envoy.service.listener.v3.ListenerDiscoveryService",
+    "envoy.service.route.v3.RouteDiscoveryService",
+    "envoy.service.secret.v3.SecretDiscoveryService",
+    "envoy.service.status.v3.ClientStatusDiscoveryService",
     "envoy.config.cluster.v3.Cluster",
     "envoy.config.endpoint.v3.ClusterLoadAssignment",
     "envoy.config.listener.v3.Listener",

@@ -1,5 +1,6 @@
 //! The measured process, from outside.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -14,22 +15,27 @@ use crate::usage::Usage;
 
 /// Making the first snapshot takes a fraction of this.
 const START: Duration = Duration::from_secs(30);
+/// A profiler writes down what it saw.
+const STOP: Duration = Duration::from_secs(60);
 
 /// A server in a process of its own, so that its CPU and memory are its own.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Killed when this is dropped; it ends by itself when the line is.
-    _process: Child,
+    /// Killed when this is dropped.
+    process: Child,
     line: Line,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    /// Starts this same program as a server.
-    pub(crate) async fn start(kind: Kind, message_bytes: usize) -> anyhow::Result<Self> {
+    /// Starts this same program as a server, `under` another one (a profiler) where that is not empty.
+    pub(crate) async fn start(kind: Kind, message_bytes: usize, under: &[String]) -> anyhow::Result<Self> {
         let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let name = kind.to_possible_value().context("a kind without a name")?;
-        let mut process = Process::new(std::env::current_exe()?)
+        let this = std::env::current_exe()?.into_os_string();
+        let mut words = under.iter().map(OsString::from).chain([this]);
+        let mut process = Process::new(words.next().context("no program")?)
+            .args(words)
             .arg("serve")
             .args(["--kind", name.get_name()])
             .args(["--control", &control.local_addr()?.to_string()])
@@ -49,7 +55,17 @@ impl Server {
             started = tokio::time::timeout(START, started) => started.context("the server does not start")??,
             ended = process.wait() => bail!("the server's process ended at once: {}", ended?),
         };
-        Ok(Self { _process: process, line, address })
+        Ok(Self { process, line, address })
+    }
+
+    /// Lets the server end by itself, as a profiler needs it to.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let Self { mut process, line, .. } = self;
+        drop(line);
+        let ended =
+            tokio::time::timeout(STOP, process.wait()).await.context("the server does not stop")??;
+        anyhow::ensure!(ended.success(), "the server's process ended with {ended}");
+        Ok(())
     }
 
     async fn ask(&mut self, command: Command) -> anyhow::Result<Reply> {

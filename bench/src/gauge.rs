@@ -81,15 +81,15 @@ impl Gauge {
     }
 }
 
-/// A gRPC service with a gauge on what goes in and out.
+/// The aggregated discovery service, with a gauge on what goes in and out.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauged<S> {
     pub(crate) service: S,
     pub(crate) gauge: Arc<Gauge>,
 }
 
-impl<S: NamedService> NamedService for Gauged<S> {
-    const NAME: &'static str = S::NAME;
+impl<S> NamedService for Gauged<S> {
+    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 }
 
 impl<S> Service<http::Request<Body>> for Gauged<S>

@@ -9,15 +9,16 @@
 //!
 //! How it is measured, and what came of it: docs/performance.md.
 
-mod campaign;
 mod child;
 mod client;
 mod control;
+mod crowd;
 mod docker;
 mod engine;
 mod framing;
 mod gauge;
 mod micro;
+mod node;
 mod report;
 mod server;
 mod stats;

@@ -1,6 +1,7 @@
 //! What a change costs before any stream hears of it: CPU time of one thread, nothing else in the process.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,7 +40,7 @@ pub(crate) fn measure() -> anyhow::Result<Micro> {
     let mut change = Vec::new();
     let mut encode = Vec::new();
     for round in 0..REPEAT {
-        let (changed, encoding) = timed(|| world.change(round));
+        let (changed, encoding) = timed(|| world.change(round).map(Arc::new));
         let changed = changed.context("the world is empty")?;
         let others = others(&last, &changed);
         let (by_change, taken) = timed(|| last.next(others.into_iter().chain([changed])));
@@ -55,11 +56,11 @@ pub(crate) fn measure() -> anyhow::Result<Micro> {
     Ok(Micro { build, pipeline, next, change, encode, pipeline_next })
 }
 
-/// All of `snapshot` but what `changed` replaces; a clone shares the bytes.
-fn others(snapshot: &Snapshot, changed: &Resource) -> Vec<Resource> {
+/// All of `snapshot` but what `changed` replaces.
+fn others(snapshot: &Snapshot, changed: &Resource) -> Vec<Arc<Resource>> {
     let all = Kind::ALL.into_iter().flat_map(|kind| snapshot.section(kind).values());
     let others = all.filter(|old| (old.kind(), old.name()) != (changed.kind(), changed.name()));
-    others.map(|old| Resource::clone(old)).collect()
+    others.cloned().collect()
 }
 
 fn pipeline() -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {

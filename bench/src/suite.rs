@@ -2,19 +2,25 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use envoy_types::pb::envoy::config::core::v3::Node;
+use tokio::time::Instant;
 
-use crate::campaign::{Campaign, Measured};
+use crate::child::Server;
 use crate::client::{Role, Subscriptions, typical_ack};
+use crate::crowd::Crowd;
 use crate::micro::{self, Micro};
+use crate::node;
 use crate::report::{Of, Report, Row};
 use crate::server::Kind;
 use crate::stats::Summary;
-use crate::usage::allow_many_files;
+use crate::usage::{allow_many_files, machine_cpu, process_cpu};
 use crate::world::World;
+
+/// Changes of one server before it is the other one's turn: what else the machine does is to fall on both.
+const TURN: usize = 20;
 
 /// Measure the xDS server: from a changed endpoint to the last client's acknowledgement, and what a client costs.
 #[derive(Debug, Args)]
@@ -31,6 +37,10 @@ pub(crate) struct Suite {
     #[arg(long, value_name = "NUMBER", default_value = "50")]
     arriving: usize,
 
+    /// Run the xDS server under this command, as in --under "perf record -g".
+    #[arg(long, value_name = "COMMAND", value_delimiter = ' ')]
+    under: Vec<String>,
+
     /// Write the figures to this file too, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -43,23 +53,10 @@ impl Suite {
         eprintln!("==> Making snapshots");
         report.rows.extend(snapshots(&micro::measure()?));
         let world = World::new();
-        let subscriptions = Arc::new(Subscriptions::new(node(), world.assignments(), world.routes()));
+        let subscriptions = Subscriptions::new(node::like_envoys(), world.assignments(), world.routes());
+        let role = Role::Xds(Arc::new(subscriptions));
         for clients in self.clients.iter().copied() {
-            eprintln!("==> {clients} clients, {} changes", self.rounds);
-            let campaign = Campaign {
-                kind: Kind::Xds,
-                role: Role::Xds(Arc::clone(&subscriptions)),
-                message_bytes: 0,
-                clients,
-                rounds: self.rounds,
-                arriving: self.arriving,
-            };
-            let xds = campaign.run().await?;
-            eprintln!("==> {clients} clients, HTTP/2 alone");
-            let role = Role::Floor(typical_ack());
-            let message_bytes = xds.message_bytes;
-            let floor = Campaign { kind: Kind::Floor, role, message_bytes, ..campaign }.run().await?;
-            report.rows.extend(streams(clients, &xds, &floor));
+            report.rows.extend(self.streams(clients, &role).await?);
         }
         print!("{report}");
         if let Some(path) = self.json {
@@ -68,11 +65,43 @@ impl Suite {
         }
         Ok(())
     }
-}
 
-/// Who the clients say they are; each has an id of its own.
-fn node() -> Node {
-    Node { cluster: "edge".to_owned(), user_agent_name: "envoy".to_owned(), ..Default::default() }
+    async fn streams(&self, clients: usize, role: &Role) -> anyhow::Result<Vec<Row>> {
+        eprintln!("==> {clients} clients come");
+        let server = Server::start(Kind::Xds, 0, &self.under).await?;
+        let mut xds = Crowd::gather(server, role, clients, self.arriving).await?;
+        xds.change(TURN).await?;
+        let bytes = xds.changes.message_bytes / xds.changes.responses.max(1);
+        let answer = Role::Floor(typical_ack());
+        let bytes = usize::try_from(bytes)?;
+        let server = Server::start(Kind::Floor, bytes, &[]).await?;
+        let mut floor = Crowd::gather(server, &answer, clients, self.arriving).await?;
+
+        eprintln!("==> {clients} clients, {} changes, and the same over HTTP/2 alone", self.rounds);
+        let ours = async |xds: &mut Crowd, floor: &mut Crowd| -> anyhow::Result<Duration> {
+            Ok(xds.server_cpu().await? + floor.server_cpu().await? + process_cpu())
+        };
+        let before = (Instant::now(), machine_cpu()?, ours(&mut xds, &mut floor).await?);
+        xds.changes = Default::default();
+        let mut left = self.rounds;
+        while left > 0 {
+            let turn = left.min(TURN);
+            xds.change(turn).await?;
+            floor.change(turn).await?;
+            left -= turn;
+        }
+        let (time, machine) = (before.0.elapsed(), machine_cpu()?.saturating_sub(before.1));
+        let others = machine.saturating_sub(ours(&mut xds, &mut floor).await?.saturating_sub(before.2));
+        let unchanged = xds.unchanged().await?;
+        let mut rows = rows(clients, &xds, &floor);
+        let row = |figure, unit, value| Row::single(figure, Some(clients), unit, value);
+        rows.push(row("responses to an equal snapshot", "", unchanged as f64).goal(Of::Median, 1.0));
+        let share = others.as_secs_f64() / time.as_secs_f64() * 100.0;
+        rows.push(row("other programs meanwhile, of one core", "%", share));
+        xds.disperse().await?;
+        floor.disperse().await?;
+        Ok(rows)
+    }
 }
 
 fn snapshots(micro: &Micro) -> Vec<Row> {
@@ -91,48 +120,50 @@ fn snapshots(micro: &Micro) -> Vec<Row> {
     rows.into_iter().flatten().collect()
 }
 
-fn streams(clients: usize, xds: &Measured, floor: &Measured) -> Vec<Row> {
-    let n = Some(clients);
-    let single = |figure, unit, xds: f64, floor: f64| Row::single(figure, n, unit, xds).floor(floor);
-    let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6;
+fn rows(clients: usize, xds: &Crowd, floor: &Crowd) -> Vec<Row> {
+    let both = |figure, unit, of: &dyn Fn(&Crowd) -> f64| {
+        Row::single(figure, Some(clients), unit, of(xds)).floor(of(floor))
+    };
+    let each = |crowd: &Crowd, total: f64| total / crowd.changes.responses.max(1) as f64;
+    let micros = |crowd: &Crowd, total: Duration| each(crowd, total.as_secs_f64() * 1e6);
     let mut rows = Vec::new();
-    if let Some(latency) = Row::millis("snapshot to last ACK", n, &xds.latencies) {
-        let floor = Summary::of(floor.latencies.iter().map(|time| time.as_secs_f64() * 1e3));
-        let latency = match clients {
-            100 => latency.goal(Of::Median, 5.0),
-            1000 => latency.goal(Of::Median, 40.0).goal(Of::P99, 150.0),
-            _ => latency,
-        };
-        rows.push(latency.floor(floor.map_or(0.0, |floor| floor.median)));
-    }
+    rows.extend(latency(clients, xds, floor));
     rows.push(
-        single(
-            "CPU of the server, a client and change",
-            "us",
-            micros(xds.cpu_per_client),
-            micros(floor.cpu_per_client),
-        )
-        .goal(Of::Median, 35.0),
+        both("CPU of the server, a client and change", "us", &|crowd| micros(crowd, crowd.changes.cpu))
+            .goal(Of::Median, 35.0),
     );
-    rows.push(single(
-        "CPU of the clients, a client and change",
-        "us",
-        micros(xds.client_cpu),
-        micros(floor.client_cpu),
-    ));
+    rows.push(both("CPU of the clients, a client and change", "us", &|crowd| {
+        micros(crowd, crowd.changes.client_cpu)
+    }));
     rows.push(
-        single("memory of the server, a client", "KiB", xds.kib_per_client, floor.kib_per_client)
+        both("memory of the server, a client", "KiB", &|crowd| crowd.arrival.kib as f64 / clients as f64)
             .goal(Of::Median, 60.0),
     );
-    rows.push(single("bytes to a client, a change", "B", xds.bytes_to_client, floor.bytes_to_client));
-    rows.push(single("bytes from a client, a change", "B", xds.bytes_to_server, floor.bytes_to_server));
-    rows.push(
-        Row::single("responses to an equal snapshot", n, "", xds.unchanged as f64).goal(Of::Median, 1.0),
-    );
-    rows.extend(Row::millis("all messages to the next snapshot, CPU, while serving", n, &xds.builds));
-    let seconds = |measured: &Measured| measured.arrival.as_secs_f64();
-    rows.push(single("all clients come and have everything", "s", seconds(xds), seconds(floor)));
-    let cpu = |measured: &Measured| measured.arrival_cpu.as_secs_f64() * 1e3 / clients as f64;
-    rows.push(single("CPU of the server for that, a client", "ms", cpu(xds), cpu(floor)));
+    rows.push(both("bytes to a client, a change", "B", &|crowd| {
+        each(crowd, crowd.changes.bytes_to_clients as f64)
+    }));
+    rows.push(both("bytes from a client, a change", "B", &|crowd| {
+        each(crowd, crowd.changes.bytes_to_server as f64)
+    }));
+    rows.push(both("all clients come and have everything", "s", &|crowd| crowd.arrival.time.as_secs_f64()));
+    rows.push(both("CPU of the server for that, a client", "ms", &|crowd| {
+        crowd.arrival.cpu.as_secs_f64() * 1e3 / clients as f64
+    }));
+    rows.extend(Row::millis(
+        "all messages to the next snapshot, CPU, serving",
+        Some(clients),
+        &xds.changes.builds,
+    ));
     rows
+}
+
+fn latency(clients: usize, xds: &Crowd, floor: &Crowd) -> Option<Row> {
+    let row = Row::millis("snapshot to last ACK", Some(clients), &xds.changes.latencies)?;
+    let floor = Summary::of(floor.changes.latencies.iter().map(|time| time.as_secs_f64() * 1e3))?;
+    let row = match clients {
+        100 => row.goal(Of::Median, 5.0),
+        1000 => row.goal(Of::Median, 40.0).goal(Of::P99, 150.0),
+        _ => row,
+    };
+    Some(row.floor(floor.median))
 }

@@ -61,6 +61,20 @@ pub(crate) fn thread_cpu() -> Duration {
     clock(ClockId::ThreadCPUTime)
 }
 
+/// CPU time that everything on this machine has used since it started, in steps of 10 ms.
+pub(crate) fn machine_cpu() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    busy(&stat).context("/proc/stat does not begin with the times of all processors")
+}
+
+/// User, nice, system, interrupts: not idle, not waiting, not stolen by the host.
+fn busy(stat: &str) -> Option<Duration> {
+    let mut words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse::<u64>);
+    let ticks: Vec<u64> = words.by_ref().take(7).collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, _idle, _waiting, irq, softirq] = ticks.try_into().ok()?;
+    Some(Duration::from_millis(10 * (user + nice + system + irq + softirq)))
+}
+
 fn clock(id: ClockId) -> Duration {
     // Neither clock goes below zero.
     Duration::try_from(clock_gettime(id)).unwrap_or_default()
@@ -89,6 +103,13 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 100 1 1";
         assert_eq!(cpu_ticks(stat), Some(300));
         assert_eq!(cpu_ticks("7 (a"), None);
+    }
+
+    #[test]
+    fn the_machines_time_is_that_in_which_it_worked() {
+        let stat = "cpu  100 20 3 4000 500 6 7 80 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
+        assert_eq!(busy(stat), Some(Duration::from_millis(1360)));
+        assert_eq!(busy("intr 1 2 3\n"), None);
     }
 
     #[test]

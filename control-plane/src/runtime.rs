@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,23 +9,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
-use xds_server::{Snapshot, XdsService};
+use xds_server::{ServeOptions, SnapshotReceiver, XdsService};
 
 use crate::admin;
+use crate::dashboard;
 use crate::docker::DockerProvider;
 use crate::file::FileProvider;
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::{Publisher, ViewReceiver};
 
-/// A dead peer is found after this long without a sign of life, and [`KEEPALIVE_TIMEOUT`].
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long streams that are still open may hold up the end of the process.
-const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a part may hold up the end of the process; open streams are cut before.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where the facts about the containers come from.
 #[derive(Debug, Clone)]
@@ -42,6 +36,8 @@ pub enum Source {
 pub struct Config {
     /// Where gRPC listens: xDS, the admin API, health and reflection.
     pub listen: SocketAddr,
+    /// Where HTTP listens: `/metrics`.
+    pub http_listen: SocketAddr,
     /// Where the facts come from.
     pub source: Source,
     /// What turns facts into configuration.
@@ -56,12 +52,8 @@ pub struct Config {
 ///
 /// The port cannot be bound, or a part ended by itself: the first one that does takes the process with it, with its reason.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}; is another control plane running there? (--listen chooses another port)",
-            config.listen
-        )
-    })?;
+    let listener = bind(config.listen, "--listen").await?;
+    let http_listener = bind(config.http_listen, "--http-listen").await?;
     info!(address = %listener.local_addr()?, source = ?config.source, "portolan serves xDS");
     // The parts stop on a token of their own, so that one that fails can take the others with it.
     let parts_stop = stop.child_token();
@@ -74,7 +66,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let (view_tx, view_rx) = watch::channel(None);
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
     parts.spawn(config.publisher.run(inventories, view_tx, snapshot_tx, parts_stop.clone()));
-    parts.spawn(serve_grpc(listener, snapshot_rx, view_rx, freshness, parts_stop.clone()));
+    let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
+    let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
+    let registry = dashboard::registry(&xds, freshness.clone());
+    parts.spawn(dashboard::serve(http_listener, registry, parts_stop.clone()));
+    parts.spawn(serve_grpc(listener, xds, snapshot_rx, view_rx, freshness, parts_stop.clone()));
 
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -83,9 +79,15 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     parts_stop.cancel();
     let rest = async { while parts.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_DEADLINE, rest).await.is_err() {
-        warn!("some connections were still open after {} s and are cut", STOP_DEADLINE.as_secs());
+        warn!("a part of the control plane does not stop and is cut off");
     }
     ended
+}
+
+async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; is another control plane running there? ({option} chooses another port)")
+    })
 }
 
 fn start<P: Provider>(
@@ -108,25 +110,21 @@ fn why(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> any
 
 async fn serve_grpc(
     listener: TcpListener,
-    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    xds: XdsService,
+    snapshots: SnapshotReceiver,
     views: ViewReceiver,
     freshness: Freshness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
-    let xds = XdsService::new(snapshots.clone(), Default::default(), &identifier, stop.clone());
     let (reporter, health) = admin::health().await;
-    let server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(xds.aggregated())
+    let routes = xds
+        .routes()
         .add_service(admin::Inspect::service(views, freshness.clone()))
         .add_service(health)
         .add_service(admin::reflection()?)
-        .add_service(admin::reflection_v1alpha()?)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled());
+        .add_service(admin::reflection_v1alpha()?);
     tokio::select! {
-        served = server => served.context("the gRPC server failed"),
+        served = xds_server::serve(listener, routes, ServeOptions::default(), stop) => Ok(served?),
         () = admin::report(&reporter, snapshots, freshness) => Ok(()),
     }
 }

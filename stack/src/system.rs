@@ -41,6 +41,7 @@ pub struct System {
     envoy: PathBuf,
     redis: PathBuf,
     admin_port: u16,
+    http_port: u16,
     redis_port: u16,
     backend_port: u16,
     frontend_ports: Vec<u16>,
@@ -65,6 +66,7 @@ impl System {
             envoy: tools::ENVOY.find()?,
             redis: tools::REDIS.find()?,
             admin_port: ports::free()?,
+            http_port: ports::free()?,
             redis_port: ports::free()?,
             backend_port: ports::free()?,
             frontend_ports,
@@ -167,11 +169,13 @@ impl System {
     /// It cannot be started.
     pub fn start_control_plane(&mut self) -> anyhow::Result<()> {
         let (edge, grpc, admin) = (self.options.edge_port, self.options.grpc_port, self.admin_port);
+        let http = self.http_port;
         let file = self.services_file();
         let control_plane =
             Process::start("control-plane", &self.logs(), &self.binaries.portolan, |command| {
                 command.arg("serve").arg("--file").arg(file);
                 command.arg("--listen").arg(format!("127.0.0.1:{grpc}"));
+                command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
                 command.arg("--edge-listen").arg(format!("127.0.0.1:{edge}"));
                 command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));
             })?;
@@ -237,6 +241,12 @@ impl System {
     #[must_use]
     pub const fn admin_port(&self) -> u16 {
         self.admin_port
+    }
+
+    /// The control plane's own HTTP port.
+    #[must_use]
+    pub const fn http_port(&self) -> u16 {
+        self.http_port
     }
 
     /// The folder with the logs, data and configuration.

@@ -46,6 +46,9 @@ const TESTS: &[(&str, Test)] = &[
     ("grpcurl_lists_describes_and_prints_in_full", |system| {
         grpcurl_lists_describes_and_prints_in_full(&format!("localhost:{}", system.admin_port))
     }),
+    ("grpcurl_shows_how_far_envoy_is", |system| {
+        grpcurl_shows_how_far_envoy_is(&format!("localhost:{}", system.admin_port))
+    }),
     ("redis_cannot_be_reached_from_a_frontend_or_from_envoy", redis_is_out_of_reach),
     ("only_docker_guard_sees_the_socket", only_docker_guard_sees_the_socket),
     ("docker_guard_lets_reads_through_and_nothing_else", docker_guard_lets_reads_through),

@@ -97,6 +97,10 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
             a_faulty_services_file_leaves_the_last_good_one,
         ),
         test("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
+        test("grpcurl_shows_how_far_envoy_is", |system| {
+            grpcurl_shows_how_far_envoy_is(&format!("127.0.0.1:{}", system.options().grpc_port))
+        }),
+        test("the_metrics_count_what_envoy_acknowledged", the_metrics_count),
         test(
             "a_restart_of_the_control_plane_changes_nothing_in_envoy",
             a_restart_of_the_control_plane_changes_nothing,
@@ -192,6 +196,26 @@ fn a_frontend_says_no_before_it_stops(system: &mut System) -> Result<()> {
     process.signal(Signal::TERM)?;
     until("its health check says no while it still serves", LIMIT, || answers(503))?;
     ensure!(process.wait(LIMIT)?.success(), "its exit code is 0");
+    Ok(())
+}
+
+fn the_metrics_count(system: &mut System) -> Result<()> {
+    let answer = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", system.http_port()))?;
+    ensure!(header(&answer, "content-type").starts_with("application/openmetrics-text"), "{answer:?}");
+    let text = answer.text()?;
+    let value = |line: &str| -> Result<f64> {
+        let found = text.lines().find_map(|found| found.strip_prefix(line));
+        Ok(found.with_context(|| format!("no {line} in:\n{text}"))?.trim().parse()?)
+    };
+    ensure!(value("portolan_xds_streams{protocol=\"delta\"}")? >= 1.0, "{text}");
+    for kind in ["cluster", "endpoint", "listener", "route"] {
+        let of_kind = |name: &str| value(&format!("portolan_xds_{name}{{type=\"{kind}\"}}"));
+        ensure!(of_kind("responses_total")? >= 1.0 && of_kind("acks_total")? >= 1.0, "{text}");
+        ensure!(of_kind("nacks_total")? == 0.0 && of_kind("refused_resources_total")? == 0.0, "{text}");
+        ensure!(of_kind("response_bytes_total")? > 100.0, "{text}");
+        ensure!(of_kind("snapshot_to_ack_seconds_count")? >= 1.0, "{text}");
+    }
+    ensure!(text.ends_with("# EOF\n"), "{text}");
     Ok(())
 }
 

@@ -54,6 +54,17 @@ impl Kind {
         self.allows_wildcard()
     }
 
+    /// What a person calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Endpoint => "endpoint",
+            Self::Listener => "listener",
+            Self::Route => "route",
+            Self::Secret => "secret",
+        }
+    }
+
     pub(crate) const fn index(self) -> usize {
         self as usize
     }
@@ -61,12 +72,6 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cluster => "cluster",
-            Self::Endpoint => "endpoint",
-            Self::Listener => "listener",
-            Self::Route => "route",
-            Self::Secret => "secret",
-        })
+        f.write_str(self.name())
     }
 }

@@ -1,6 +1,7 @@
 //! One resource: encoded once, versioned by its content.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kind::Kind;
+use crate::protobuf;
 use crate::references::{self, References};
 
 /// The version of a resource: a hash of its bytes.
@@ -55,19 +57,46 @@ impl fmt::Debug for Version {
 pub type Name = Arc<str>;
 
 /// One resource as it travels: its name, its encoded message and the hash of it.
+///
+/// It is encoded once, for all clients of both protocols: a response to any of them is a copy of these bytes with a few
+/// fields of the stream's own around them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     kind: Kind,
     name: Name,
     version: Version,
-    body: Bytes,
+    /// `envoy.service.discovery.v3.Resource`, as delta sends it. State of the world sends the `Any` inside it.
+    entry: Bytes,
+    /// Where in `entry` the `google.protobuf.Any` is.
+    any: Range<usize>,
+    /// Where in `entry` the message is.
+    body: Range<usize>,
     references: References,
 }
 
 impl Resource {
     fn new(kind: Kind, name: &str, message: &impl Message, references: References) -> Self {
-        let body = Bytes::from(message.encode_to_vec());
-        Self { kind, name: name.into(), version: Version::of(&body), body, references }
+        let body = message.encode_to_vec();
+        let version = Version::of(&body);
+        let version_text = version.to_string();
+        let any_len = protobuf::field_len(1, kind.type_url().len()) + protobuf::field_len(2, body.len());
+        let len = protobuf::field_len(1, version_text.len())
+            + protobuf::field_len(2, any_len)
+            + protobuf::field_len(3, name.len());
+        let mut entry = Vec::with_capacity(len);
+        protobuf::put_field(&mut entry, 1, version_text.as_bytes());
+        protobuf::put_header(&mut entry, 2, any_len);
+        let any = entry.len()..entry.len() + any_len;
+        protobuf::put_field(&mut entry, 1, kind.type_url().as_bytes());
+        protobuf::put_field(&mut entry, 2, &body);
+        let body = any.end - body.len()..any.end;
+        protobuf::put_field(&mut entry, 3, name.as_bytes());
+        Self { kind, name: name.into(), version, entry: entry.into(), any, body, references }
+    }
+
+    /// The assignment of a cluster that has no endpoints.
+    pub(crate) fn empty_assignment(name: &str) -> Self {
+        Self::from(&ClusterLoadAssignment { cluster_name: name.to_owned(), ..Default::default() })
     }
 
     /// Its type.
@@ -90,8 +119,18 @@ impl Resource {
 
     /// The encoded message, without the `Any` around it.
     #[must_use]
-    pub const fn body(&self) -> &Bytes {
-        &self.body
+    pub fn body(&self) -> &[u8] {
+        &self.entry[self.body.clone()]
+    }
+
+    /// The encoded `google.protobuf.Any` around the message: an element of a state-of-the-world response.
+    pub(crate) fn any(&self) -> &[u8] {
+        &self.entry[self.any.clone()]
+    }
+
+    /// The encoded `envoy.service.discovery.v3.Resource`: an element of a delta response.
+    pub(crate) fn entry(&self) -> &[u8] {
+        &self.entry
     }
 
     /// What it refers to by name.
@@ -103,7 +142,7 @@ impl Resource {
 
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} at {} ({} bytes)", self.kind, self.name, self.version, self.body.len())
+        write!(f, "{} {:?} at {} ({} bytes)", self.kind, self.name, self.version, self.body().len())
     }
 }
 

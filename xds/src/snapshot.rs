@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use tokio::time::Instant;
 
 use crate::kind::Kind;
 use crate::resource::{Name, Resource, Version};
@@ -22,6 +22,7 @@ pub struct Snapshot {
     version: Version,
     predecessor: Option<Version>,
     changed: [Vec<Name>; Kind::ALL.len()],
+    born: Instant,
 }
 
 impl Default for Snapshot {
@@ -31,6 +32,7 @@ impl Default for Snapshot {
             version: Version::of(&[]),
             predecessor: None,
             changed: Default::default(),
+            born: Instant::now(),
         }
     }
 }
@@ -59,7 +61,8 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// The snapshot of `resources` that follows this one.
+    /// The snapshot of `resources` that follows this one. What is known to be unchanged may be handed in as it stands
+    /// in this one ([`get`](Self::get)), and is not compared again.
     ///
     /// Every EDS cluster gets an assignment, an empty one where `resources` has none: a cluster without would hold up
     /// its client for the whole initial fetch time-out.
@@ -67,21 +70,24 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`SnapshotError`] where a name occurs twice or a reference leads nowhere; this snapshot stays as good as it was.
-    pub fn next(&self, resources: impl IntoIterator<Item = Resource>) -> Result<Self, SnapshotError> {
+    pub fn next<R: Into<Arc<Resource>>>(
+        &self,
+        resources: impl IntoIterator<Item = R>,
+    ) -> Result<Self, SnapshotError> {
         let mut sections: [Section; Kind::ALL.len()] = Default::default();
         for resource in resources {
-            self.insert(&mut sections, resource)?;
+            self.insert(&mut sections, resource.into())?;
         }
         self.add_missing_assignments(&mut sections)?;
         check_references(&sections)?;
         Ok(self.succeed(sections))
     }
 
-    fn insert(&self, sections: &mut [Section], resource: Resource) -> Result<(), SnapshotError> {
+    fn insert(&self, sections: &mut [Section], resource: Arc<Resource>) -> Result<(), SnapshotError> {
         let kind = resource.kind();
         let shared = match self.get(kind, resource.name()) {
-            Some(old) if **old == resource => Arc::clone(old),
-            _ => Arc::new(resource),
+            Some(old) if Arc::ptr_eq(old, &resource) || *old == resource => Arc::clone(old),
+            _ => resource,
         };
         match sections[kind.index()].insert(Arc::clone(shared.name()), Arc::clone(&shared)) {
             Some(other) if other != shared => {
@@ -98,8 +104,7 @@ impl Snapshot {
             .filter(|name| !sections[Kind::Endpoint.index()].contains_key(name))
             .collect();
         for name in missing {
-            let empty = ClusterLoadAssignment { cluster_name: name.to_string(), ..Default::default() };
-            self.insert(sections, Resource::from(&empty))?;
+            self.insert(sections, Arc::new(Resource::empty_assignment(&name)))?;
         }
         Ok(())
     }
@@ -115,13 +120,23 @@ impl Snapshot {
             }
         }
         let version = Version::of_list(shared.iter().flat_map(|section| section.values()));
-        Self { sections: shared, version, predecessor: Some(self.version), changed }
+        Self { sections: shared, version, predecessor: Some(self.version), changed, born: Instant::now() }
     }
 
     /// All resources of one type.
     #[must_use]
     pub fn section(&self, kind: Kind) -> &Section {
         &self.sections[kind.index()]
+    }
+
+    pub(crate) fn shared_section(&self, kind: Kind) -> &Arc<Section> {
+        &self.sections[kind.index()]
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub const fn born(&self) -> Instant {
+        self.born
     }
 
     /// One resource.

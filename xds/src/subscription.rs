@@ -4,6 +4,7 @@
 //! client's first request and "nothing" later (xDS protocol, "How the client specifies what resources to return").
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::kind::Kind;
 use crate::resource::Name;
@@ -27,6 +28,10 @@ pub(crate) struct Change {
     pub(crate) asked: Vec<Name>,
     /// Names no longer asked for by name.
     pub(crate) dropped: Vec<Name>,
+    /// Names that nothing covered before.
+    pub(crate) gained: BTreeSet<Name>,
+    /// The wildcard is on, and was not before.
+    pub(crate) wildcard_gained: bool,
     /// The wildcard was turned on, or asked for again.
     pub(crate) wildcard_asked: bool,
     /// The wildcard was turned off.
@@ -52,16 +57,21 @@ impl Subscription {
         &self.names
     }
 
-    /// State of the world: `names` is the whole of what the client wants from now on.
-    pub(crate) fn replace(&mut self, kind: Kind, names: &[String]) -> Change {
+    /// State of the world: `names` is the whole of what the client wants from now on. `share` gives a name that is
+    /// in memory already where there is one.
+    pub(crate) fn replace(&mut self, kind: Kind, names: &[String], share: impl Fn(&str) -> Name) -> Change {
         let wildcard = kind.allows_wildcard()
             && (names.iter().any(|name| name == WILDCARD) || (names.is_empty() && !self.named));
         self.named |= !names.is_empty();
+        let known = |name: &str| self.names.get(name).map_or_else(|| share(name), Arc::clone);
         let wanted: BTreeSet<Name> =
-            names.iter().filter(|name| is_a_name(kind, name)).map(|name| name.as_str().into()).collect();
+            names.iter().filter(|name| is_a_name(kind, name)).map(|name| known(name)).collect();
+        let asked: Vec<Name> = wanted.difference(&self.names).cloned().collect();
         let change = Change {
-            asked: wanted.difference(&self.names).cloned().collect(),
+            gained: if self.wildcard { BTreeSet::new() } else { asked.iter().cloned().collect() },
+            asked,
             dropped: self.names.difference(&wanted).cloned().collect(),
+            wildcard_gained: wildcard && !self.wildcard,
             wildcard_asked: wildcard && !self.wildcard,
             wildcard_dropped: self.wildcard && !wildcard,
         };
@@ -71,15 +81,17 @@ impl Subscription {
     }
 
     /// Delta: `subscribe` is added, then `unsubscribe` is taken away. `first` is true for the first request of the
-    /// type on this stream, whose empty list is the legacy wildcard.
+    /// type on this stream, whose empty list is the legacy wildcard. `share` is as in [`replace`](Self::replace).
     pub(crate) fn update(
         &mut self,
         kind: Kind,
         first: bool,
         subscribe: &[String],
         unsubscribe: &[String],
+        share: impl Fn(&str) -> Name,
     ) -> Change {
         let mut change = Change::default();
+        let before = self.wildcard;
         if kind.allows_wildcard() {
             let legacy = first && subscribe.is_empty();
             if legacy || subscribe.iter().any(|name| name == WILDCARD) {
@@ -89,8 +101,10 @@ impl Subscription {
         }
         self.named |= !subscribe.is_empty();
         for name in subscribe.iter().filter(|name| is_a_name(kind, name)) {
-            let name: Name = name.as_str().into();
-            self.names.insert(name.clone());
+            let name = self.names.get(name.as_str()).map_or_else(|| share(name), Arc::clone);
+            if self.names.insert(Arc::clone(&name)) && !before {
+                change.gained.insert(Arc::clone(&name));
+            }
             change.asked.push(name);
         }
         for name in unsubscribe {
@@ -102,9 +116,10 @@ impl Subscription {
                 change.dropped.push(name);
             } else if self.wildcard {
                 // "Unsubscribing from resources": a name that the wildcard still covers is answered with its state.
-                change.asked.push(name.as_str().into());
+                change.asked.push(share(name));
             }
         }
+        change.wildcard_gained = self.wildcard && !before;
         change
     }
 }

@@ -1,4 +1,4 @@
-//! The xDS server, with the settings the control plane gives it.
+//! The xDS server, as the control plane runs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,18 +6,16 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use xds_server::{Snapshot, XdsService};
+use tonic::service::Routes;
+use xds_server::{ServeError, ServeOptions, Snapshot, XdsService};
 
 use crate::gauge::{Gauge, Gauged};
 use crate::world::World;
 
 use super::Subject;
 
-/// As in the control plane's runtime.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop may take; the measured process is ended otherwise.
+const DEADLINE: Duration = Duration::from_secs(1);
 
 /// What is served, and the way to change it.
 #[derive(Debug)]
@@ -32,19 +30,14 @@ pub(super) fn start(
     listener: TcpListener,
     gauge: &Arc<Gauge>,
     stop: &CancellationToken,
-) -> anyhow::Result<(Publisher, impl Future<Output = Result<(), tonic::transport::Error>> + use<>)> {
+) -> anyhow::Result<(Publisher, impl Future<Output = Result<(), ServeError>> + use<>)> {
     let world = World::new();
     let first = world.snapshot(&Snapshot::default())?;
     let (snapshots, receiver) = watch::channel(Some(first));
     let xds = XdsService::new(receiver, Default::default(), "bench", stop.clone());
-    let serving = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(Gauged { service: xds.aggregated(), gauge: Arc::clone(gauge) })
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop.clone().cancelled_owned(),
-        );
+    let routes = Routes::new(Gauged { service: xds.routes().prepare(), gauge: Arc::clone(gauge) });
+    let options = ServeOptions { stop_deadline: DEADLINE, ..ServeOptions::default() };
+    let serving = xds_server::serve(listener, routes, options, stop.clone());
     Ok((Publisher { world, round: 0, snapshots }, serving))
 }
 

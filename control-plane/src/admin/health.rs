@@ -1,15 +1,12 @@
 //! `grpc.health.v1`: whether there is a view to serve, and whether it is one of today.
 
-use std::sync::Arc;
-
-use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
-use xds_server::Snapshot;
+use xds_server::SnapshotReceiver;
 
-use super::SERVICES;
+use super::services;
 use crate::provider::Freshness;
 
 /// `grpc.health.v1`: NOT_SERVING until [`report`] says otherwise.
@@ -21,17 +18,13 @@ pub async fn health() -> (HealthReporter, HealthServer<impl Health>) {
 
 /// Reports for ever: SERVING while there is a snapshot and its view is not stale. A stale one is served all the same;
 /// only whoever asks is told.
-pub async fn report(
-    reporter: &HealthReporter,
-    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-    freshness: Freshness,
-) {
+pub async fn report(reporter: &HealthReporter, snapshots: SnapshotReceiver, freshness: Freshness) {
     let tell = |ready| set(reporter, if ready { ServingStatus::Serving } else { ServingStatus::NotServing });
     follow(snapshots, freshness, tell).await;
 }
 
 async fn follow<F: Future<Output = ()>>(
-    mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    mut snapshots: SnapshotReceiver,
     mut freshness: Freshness,
     mut tell: impl FnMut(bool) -> F,
 ) {
@@ -62,17 +55,20 @@ async fn follow<F: Future<Output = ()>>(
 
 async fn set(reporter: &HealthReporter, status: ServingStatus) {
     // The empty name is the whole server (gRPC health checking protocol).
-    for name in std::iter::once("").chain(SERVICES.iter().copied()) {
+    for name in std::iter::once("").chain(services()) {
         reporter.set_service_status(name, status).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use tokio::sync::watch;
     use tokio::task::JoinSet;
     use tokio::time::Instant;
+    use xds_server::Snapshot;
 
     use super::*;
     use crate::provider::{Outlet, port};

@@ -5,6 +5,7 @@ mod inspect;
 
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tonic_reflection::server::{Builder, v1alpha};
+use xds_server::XdsService;
 
 pub use health::{health, report};
 pub use inspect::Inspect;
@@ -19,18 +20,16 @@ const OWN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portola
 const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
 
 /// The services that reflection lists, besides itself.
-const SERVICES: &[&str] = &[
-    "envoy.service.discovery.v3.AggregatedDiscoveryService",
-    "grpc.health.v1.Health",
-    "portolan.v1.InspectService",
-];
+fn services() -> impl Iterator<Item = &'static str> {
+    XdsService::service_names().into_iter().chain(["grpc.health.v1.Health", "portolan.v1.InspectService"])
+}
 
 fn descriptors<'b>() -> Builder<'b> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(OWN_DESCRIPTORS)
         .register_encoded_file_descriptor_set(ENVOY_DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    SERVICES.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+    services().fold(builder, |builder, name| builder.with_service_name(name))
 }
 
 /// gRPC server reflection, with the descriptors of everything that is sent inside an `Any`, so that grpcurl prints a

@@ -21,6 +21,10 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18000")]
     listen: SocketAddr,
 
+    /// Where HTTP listens: /metrics, for Prometheus.
+    #[arg(long, env = "PORTOLAN_HTTP_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18001")]
+    http_listen: SocketAddr,
+
     /// The Docker Engine to watch: unix:///path or tcp://host:port.
     #[arg(long, env = "DOCKER_HOST", value_name = "URL", default_value = "unix:///var/run/docker.sock")]
     docker_host: String,
@@ -66,6 +70,7 @@ impl Serve {
             model::Options { label_prefix: self.label_prefix, reserved_host: edge.dashboard_host.clone() };
         let config = Config {
             listen: self.listen,
+            http_listen: self.http_listen,
             source,
             publisher: Publisher::new(model, edge),
             max_view_age: self.max_view_age,

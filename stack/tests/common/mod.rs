@@ -1,22 +1,26 @@
-//! What must hold of the system however it runs: checks that both test binaries share.
+//! What must hold of the system however it runs: checks that test binaries share.
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::needless_pass_by_value
 )]
 
+mod grpc;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 use stack::site::Site;
 use stack::wait::until;
+
+pub use grpc::{grpcurl, grpcurl_lists_describes_and_prints_in_full, grpcurl_shows_how_far_envoy_is};
 
 pub const FRONTEND: &str = "frontend.localhost";
 pub const BACKEND: &str = "backend.localhost";
@@ -312,53 +316,5 @@ pub fn everything_in_envoy_came_over_ads(site: &Site) -> Result<()> {
     ensure!(count("ListenersConfigDump", "dynamic_listeners") == 1, "one listener");
     ensure!(count("RoutesConfigDump", "dynamic_route_configs") == 1, "one route configuration");
     ensure!(count("EndpointsConfigDump", "dynamic_endpoint_configs") == 3, "their assignments");
-    Ok(())
-}
-
-fn grpcurl(arguments: &[&str]) -> Result<String> {
-    let program = stack::tools::GRPCURL.find()?;
-    let output = Command::new(program).args(["-plaintext", "-max-time", "20"]).args(arguments).output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() && text.is_empty() {
-        bail!("grpcurl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(text)
-}
-
-pub fn grpcurl_lists_describes_and_prints_in_full(address: &str) -> Result<()> {
-    let list = grpcurl(&[address, "list"])?;
-    for service in [
-        "envoy.service.discovery.v3.AggregatedDiscoveryService",
-        "grpc.health.v1.Health",
-        "portolan.v1.InspectService",
-    ] {
-        ensure!(list.lines().any(|line| line == service), "{service} is not in:\n{list}");
-    }
-    let service = "envoy.service.discovery.v3.AggregatedDiscoveryService";
-    let described = grpcurl(&[address, "describe", service])?;
-    ensure!(
-        described.contains("DeltaAggregatedResources") && described.contains("StreamAggregatedResources"),
-        "{described}"
-    );
-    let health = grpcurl(&[address, "grpc.health.v1.Health/Check"])?;
-    ensure!(health.contains("SERVING"), "{health}");
-    let view = grpcurl(&[address, "portolan.v1.InspectService/GetView"])?;
-    ensure!(view.contains("snapshotVersion") && view.contains("frontend"), "{view}");
-    for (kind, word) in [
-        ("envoy.config.cluster.v3.Cluster", "\"consecutive5xx\""),
-        ("envoy.config.listener.v3.Listener", "\"jsonFormat\""),
-    ] {
-        let request =
-            json!({ "node": { "id": "grpcurl" }, "typeUrl": format!("type.googleapis.com/{kind}") })
-                .to_string();
-        for method in ["DeltaAggregatedResources", "StreamAggregatedResources"] {
-            // It ends when grpcurl has sent its one request: the answer to it comes first.
-            let answer = grpcurl(&["-d", &request, address, &format!("{service}/{method}")])?;
-            ensure!(
-                answer.contains(&format!("type.googleapis.com/{kind}")) && answer.contains(word),
-                "{method} of {kind}: {answer}"
-            );
-        }
-    }
     Ok(())
 }

@@ -2,39 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::kind::Kind;
 use crate::resource::{Name, Resource, Version};
 use crate::snapshot::Snapshot;
 use crate::subscription::{Change, Subscription};
 
-use super::trial::{self, Charges, Trial, Verdict};
+use super::holdings::{Held, Holdings};
+use super::message::{Event, Protocol, Refusal, Response};
+use super::trial::{self, Trial, Verdict};
 
-/// A resource that a client has.
-#[derive(Debug, Clone)]
-pub(super) enum Held {
-    /// One that this stream sent and the client acknowledged.
-    Known(Arc<Resource>),
-    /// One that the client had when it connected, by its version; what it refers to is not known.
-    Foreign(String),
-}
-
-impl Held {
-    /// Whether it is the same content as `resource`.
-    pub(super) fn is(&self, resource: &Resource) -> bool {
-        match self {
-            Self::Known(held) => held.version() == resource.version(),
-            Self::Foreign(version) => *version == resource.version().to_string(),
-        }
-    }
-
-    pub(super) const fn known(&self) -> Option<&Arc<Resource>> {
-        match self {
-            Self::Known(resource) => Some(resource),
-            Self::Foreign(_) => None,
-        }
-    }
-}
+/// Most steps of one name that are remembered as refused with others, the newest.
+const MAX_DOUBTS: usize = 4;
 
 /// One step of a client from what it has to what it shall have: a resource to take, or one to drop.
 pub(super) type Step = Option<Arc<Resource>>;
@@ -44,6 +24,10 @@ pub(super) type Step = Option<Arc<Resource>>;
 pub(super) struct Outstanding {
     pub(super) nonce: String,
     pub(super) steps: BTreeMap<Name, Step>,
+    /// Whether the client let go of something in it since: what is left may not be what it refuses.
+    pub(super) diminished: bool,
+    /// Whether it lists everything: what it does not list is gone.
+    pub(super) whole: bool,
     /// Set where the response tries out a group that was refused before.
     pub(super) trial: Option<Trial>,
 }
@@ -55,12 +39,21 @@ pub(super) struct Ledger {
     pub(super) seen: bool,
     pub(super) subscription: Subscription,
     /// What the client acknowledged (or had when it came).
-    pub(super) held: BTreeMap<Name, Held>,
+    pub(super) held: Holdings,
     pub(super) outstanding: Option<Outstanding>,
-    /// Steps the client refused, by the version it refused; `None` is a removal.
-    pub(super) parked: BTreeMap<Name, Option<Version>>,
+    /// Steps the client refused.
+    pub(super) parked: BTreeMap<Name, Refusal>,
+    /// Steps that were refused together with others. Envoy takes in what is good in a response that it refuses: until
+    /// such a name is accepted or at fault, it may have the one or the other.
+    pub(super) doubted: BTreeMap<Name, Vec<Step>>,
+    /// Whether the client brought anything along from an earlier stream.
+    pub(super) resumed: bool,
     /// Names to send whether or not the client has them already.
     pub(super) owed: BTreeSet<Name>,
+    /// Whether the client accepted a list of everything. Before, it may have what came over an earlier stream.
+    pub(super) told_whole: bool,
+    /// Whether it has to hear such a list now, though nothing in it is new.
+    pub(super) whole_due: bool,
     /// An answer is due even if it is empty.
     pub(super) answer_due: bool,
     /// Names whose resource may differ from what the client has.
@@ -73,9 +66,14 @@ impl Ledger {
     /// Takes over what a request changed about the subscription.
     pub(super) fn apply(&mut self, change: Change, kind: Kind, snapshot: Option<&Snapshot>) {
         if change.wildcard_dropped {
-            let subscription = &self.subscription;
-            self.held.retain(|name, _| subscription.names(name));
-            self.parked.retain(|name, _| subscription.names(name));
+            self.forget_all_but_named();
+        }
+        let subscription = &self.subscription;
+        if change.wildcard_gained {
+            self.held.detach(|name| subscription.names(name) && !change.gained.contains(name));
+        }
+        for name in &change.gained {
+            self.held.drop(name);
         }
         for name in change.dropped {
             if self.subscription.covers(&name) {
@@ -98,20 +96,34 @@ impl Ledger {
         self.owed.insert(name);
     }
 
+    /// The client let go of the wildcard, and of what it did not ask for by name as well.
+    fn forget_all_but_named(&mut self) {
+        let subscription = &self.subscription;
+        self.held.keep(|name| subscription.names(name));
+        let sent = self.outstanding.iter().flat_map(|outstanding| outstanding.steps.keys());
+        let kept = self.parked.keys().chain(self.doubted.keys());
+        let to_say = self.owed.iter().chain(&self.unsettled);
+        let names: BTreeSet<Name> = sent.chain(kept).chain(to_say).cloned().collect();
+        for name in names.iter().filter(|name| !self.subscription.names(name)).collect::<Vec<_>>() {
+            self.forget(name);
+        }
+    }
+
     /// The client let go of `name`: a new subscription to it is answered anew.
-    fn forget(&mut self, name: &str) {
-        self.held.remove(name);
+    fn forget(&mut self, name: &Name) {
+        self.held.drop(name);
         self.parked.remove(name);
+        self.doubted.remove(name);
         self.owed.remove(name);
         self.unsettled.remove(name);
         if let Some(outstanding) = &mut self.outstanding {
-            outstanding.steps.remove(name);
+            outstanding.diminished |= outstanding.steps.remove(name).is_some();
         }
     }
 
     /// Everything the client has or could have is looked at again.
     pub(super) fn unsettle_all(&mut self, kind: Kind, snapshot: Option<&Snapshot>) {
-        self.unsettled.extend(self.held.keys().cloned());
+        self.unsettled.extend(self.held.iter(&self.subscription).map(|(name, _)| Arc::clone(name)));
         if self.subscription.wildcard() {
             self.unsettled
                 .extend(snapshot.into_iter().flat_map(|snapshot| snapshot.section(kind).keys().cloned()));
@@ -119,50 +131,106 @@ impl Ledger {
         self.unsettled.extend(self.subscription.all_names().iter().cloned());
     }
 
+    /// What was refused is parked until its content differs from what there is. Where that was all the client ever
+    /// heard, it now has to hear the rest, if only that it is nothing; `whole` if a response lists everything.
+    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot, whole: bool) {
+        let before = self.parked.len();
+        let newest = |name: &Name| snapshot.get(kind, name).map(|resource| resource.version());
+        self.parked.retain(|name, refusal| newest(name) == refusal.version);
+        self.whole_due |= whole && !self.told_whole && before > 0 && self.parked.is_empty();
+    }
+
     /// Some resources of a new snapshot differ from the last one.
     pub(super) fn unsettle(&mut self, names: &[Name]) {
-        let subscription = &self.subscription;
-        let held = &self.held;
-        let affected = names.iter().filter(|name| subscription.covers(name) || held.contains_key(*name));
-        self.unsettled.extend(affected.cloned());
+        let Self { subscription, held, unsettled, .. } = self;
+        let affected = |name: &&Name| subscription.covers(name) || held.get(subscription, name).is_some();
+        unsettled.extend(names.iter().filter(affected).cloned());
+    }
+
+    /// What the client has of that name.
+    pub(super) fn held(&self, name: &str) -> Option<Held<'_>> {
+        self.held.get(&self.subscription, name)
+    }
+
+    /// Whether the client refused `name` at that version; no version is its removal.
+    pub(super) fn refused(&self, name: &str, version: Option<Version>) -> bool {
+        self.parked.get(name).is_some_and(|refusal| refusal.version == version)
+    }
+
+    /// Shares what the client holds with all that hold the same, once nothing is under way.
+    pub(super) fn settle(&mut self, kind: Kind, snapshot: &Snapshot) {
+        if self.seen && self.outstanding.is_none() && self.unsettled.is_empty() {
+            self.held.share(snapshot.shared_section(kind), self.parked.keys(), &self.subscription);
+        }
+    }
+
+    /// Resolves the outstanding response where `nonce` is that of the newest one.
+    pub(super) fn answered(&mut self, nonce: &str, refused: Option<String>) -> Event {
+        let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.nonce == nonce) else {
+            return Event::Subscribed;
+        };
+        match refused {
+            None => Event::Acknowledged { parked: self.accept(outstanding) },
+            Some(reason) => Event::Refused { parked: self.refuse(outstanding, &reason), reason },
+        }
     }
 
     /// The outstanding response was accepted: what it said is what the client has. Returns what that convicts.
-    pub(super) fn accept(&mut self, outstanding: Outstanding) -> Charges {
+    fn accept(&mut self, outstanding: Outstanding) -> Vec<Refusal> {
+        if outstanding.whole {
+            (self.told_whole, self.whole_due) = (true, false);
+            self.doubted.clear();
+        }
         for (name, step) in outstanding.steps {
-            self.parked.remove(&name);
+            self.doubted.remove(&name);
             match step {
-                Some(resource) => {
-                    self.held.insert(name, Held::Known(resource));
-                }
-                None => {
-                    self.held.remove(&name);
-                }
+                Some(resource) => self.held.take(name, resource),
+                None => self.held.drop(&name),
             }
         }
         outstanding.trial.map(|trial| self.judge(trial.if_accepted())).unwrap_or_default()
     }
 
     /// The outstanding response was refused with `reason`. Returns what that convicts.
-    pub(super) fn refuse(&mut self, outstanding: Outstanding, reason: &str) -> Charges {
+    fn refuse(&mut self, outstanding: Outstanding, reason: &str) -> Vec<Refusal> {
         if let Some(trial) = outstanding.trial {
             self.trials.extend(trial.if_refused());
         }
-        let charges =
-            outstanding.steps.into_iter().map(|(name, step)| (name, step.map(|resource| resource.version())));
-        self.judge(trial::try_or_convict(charges.collect(), reason))
+        let version = |(name, step): (&Name, &Step)| (name.clone(), step.as_ref().map(|step| step.version()));
+        let charges = outstanding.steps.iter().map(version).collect();
+        for (name, step) in outstanding.steps {
+            let steps = self.doubted.entry(name).or_default();
+            if steps.len() == MAX_DOUBTS {
+                steps.remove(0);
+            }
+            steps.push(step);
+        }
+        self.judge(if outstanding.diminished {
+            trial::try_again(charges, reason.into())
+        } else {
+            trial::try_or_convict(charges, reason.into())
+        })
     }
 
-    fn judge(&mut self, verdict: Verdict) -> Charges {
+    fn judge(&mut self, verdict: Verdict) -> Vec<Refusal> {
         match verdict {
             Verdict::Try(trial) => {
                 self.unsettled.extend(trial.names().cloned());
                 self.trials.push_front(trial);
-                Charges::new()
+                Vec::new()
             }
-            Verdict::Convict(charges) => {
-                self.parked.extend(charges.clone());
-                charges
+            Verdict::Convict(charges, reason) => {
+                self.doubted.retain(|name, steps| {
+                    let refused = charges.get(name);
+                    steps.retain(|step| Some(&step.as_ref().map(|resource| resource.version())) != refused);
+                    !steps.is_empty()
+                });
+                let at = SystemTime::now();
+                let refusal = |(name, version)| Refusal { name, version, reason: Arc::clone(&reason), at };
+                let refusals: Vec<Refusal> = charges.into_iter().map(refusal).collect();
+                let parked = refusals.iter().map(|refusal| (Arc::clone(&refusal.name), refusal.clone()));
+                self.parked.extend(parked);
+                refusals
             }
         }
     }
@@ -186,5 +254,67 @@ impl Ledger {
             steps.retain(|name, _| trial.tries(name));
         }
         (steps, trial)
+    }
+
+    /// What the client kept from an earlier stream.
+    pub(super) fn inherit(&mut self, versions: BTreeMap<String, String>, share: impl Fn(&str) -> Name) {
+        self.resumed = !versions.is_empty();
+        for (name, version) in versions {
+            let name = share(&name);
+            self.unsettled.insert(Arc::clone(&name));
+            self.held.take_foreign(name, version);
+        }
+    }
+
+    /// What the client must be told about `name`, or nothing where it is up to date.
+    pub(super) fn step(
+        &mut self,
+        protocol: Protocol,
+        kind: Kind,
+        name: &Name,
+        snapshot: &Snapshot,
+    ) -> Option<Step> {
+        let target = snapshot.get(kind, name).filter(|_| self.subscription.covers(name));
+        let owed = self.owed.contains(name);
+        let doubted = self.doubted.contains_key(name);
+        match (target, self.held(name)) {
+            (Some(resource), Some(held)) if held.is(resource) => {
+                self.held.take(Arc::clone(name), Arc::clone(resource));
+                (owed || doubted).then(|| Some(Arc::clone(resource)))
+            }
+            (Some(resource), _) => {
+                (!self.refused(name, Some(resource.version()))).then(|| Some(Arc::clone(resource)))
+            }
+            (None, held) if held.is_some() || doubted => (!self.refused(name, None)).then_some(None),
+            // "If the server does not know the resource, it says so in removed_resources", once.
+            (None, _) => (owed && protocol == Protocol::Delta).then_some(None),
+        }
+    }
+
+    /// The message for `steps`.
+    pub(super) fn response(
+        &self,
+        protocol: Protocol,
+        kind: Kind,
+        nonce: String,
+        steps: &BTreeMap<Name, Step>,
+    ) -> Response {
+        let sent = steps.values().flatten().map(Arc::clone);
+        let resources: Vec<Arc<Resource>> = if protocol.is_whole(kind) {
+            let held = self.held.iter(&self.subscription);
+            let kept = held.filter(|(name, _)| !steps.contains_key(*name));
+            let mut all: Vec<_> = kept.filter_map(|(_, held)| held.known().cloned()).chain(sent).collect();
+            all.sort_by(|a, b| a.name().cmp(b.name()));
+            all
+        } else {
+            sent.collect()
+        };
+        let removed = match protocol {
+            Protocol::Delta => {
+                steps.iter().filter(|(_, step)| step.is_none()).map(|(name, _)| name.clone()).collect()
+            }
+            Protocol::StateOfTheWorld => Vec::new(),
+        };
+        Response { kind, nonce, version: Version::of_list(&resources), resources, removed }
     }
 }

@@ -6,6 +6,7 @@
 //! names them in its reason, as Envoy does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::resource::{Name, Version};
 
@@ -20,6 +21,8 @@ pub(super) struct Trial {
     tried: Charges,
     /// The other part of the refused group: bad if `tried` turns out to be innocent. Empty where that proves nothing.
     otherwise: Charges,
+    /// What the client said of the whole group.
+    reason: Arc<str>,
 }
 
 /// What follows from a refusal.
@@ -27,8 +30,8 @@ pub(super) struct Trial {
 pub(super) enum Verdict {
     /// More than one could be at fault.
     Try(Trial),
-    /// These are at fault, beyond doubt.
-    Convict(Charges),
+    /// These are at fault, beyond doubt, for this reason.
+    Convict(Charges, Arc<str>),
 }
 
 impl Trial {
@@ -61,32 +64,44 @@ impl Trial {
         !self.tried.is_empty()
     }
 
-    /// The tried part was accepted: the other part is bad.
+    /// The tried part was accepted: the other part is bad, and the reason is about it.
     pub(super) fn if_accepted(self) -> Verdict {
-        try_or_convict(self.otherwise, "")
+        try_or_convict(self.otherwise, self.reason)
     }
 
     /// The tried part was refused: whether the other part is bad as well is open.
     pub(super) fn if_refused(self) -> Option<Self> {
-        (!self.otherwise.is_empty()).then(|| Self { tried: self.otherwise, otherwise: Charges::new() })
+        (!self.otherwise.is_empty()).then(|| Self {
+            tried: self.otherwise,
+            otherwise: Charges::new(),
+            ..self
+        })
     }
 }
 
+/// Sends a group once more as it is: something that was refused with it went since, and may have been at fault.
+pub(super) fn try_again(bad: Charges, reason: Arc<str>) -> Verdict {
+    if bad.is_empty() {
+        return Verdict::Convict(bad, reason);
+    }
+    Verdict::Try(Trial { tried: bad, otherwise: Charges::new(), reason })
+}
+
 /// Convicts a group of one (or none); splits a larger one, trying first those whose names are not in `reason`.
-pub(super) fn try_or_convict(mut bad: Charges, reason: &str) -> Verdict {
+pub(super) fn try_or_convict(mut bad: Charges, reason: Arc<str>) -> Verdict {
     if bad.len() <= 1 {
-        return Verdict::Convict(bad);
+        return Verdict::Convict(bad, reason);
     }
     let (mut named, rest): (Charges, Charges) = bad
         .iter()
         .map(|(name, version)| (name.clone(), *version))
-        .partition(|(name, _)| mentions(reason, name));
+        .partition(|(name, _)| mentions(&reason, name));
     if !named.is_empty() && !rest.is_empty() {
-        return Verdict::Try(Trial { tried: rest, otherwise: std::mem::take(&mut named) });
+        return Verdict::Try(Trial { tried: rest, otherwise: std::mem::take(&mut named), reason });
     }
     let middle = bad.keys().nth(bad.len() / 2).cloned();
     let otherwise = middle.map(|middle| bad.split_off(&middle)).unwrap_or_default();
-    Verdict::Try(Trial { tried: bad, otherwise })
+    Verdict::Try(Trial { tried: bad, otherwise, reason })
 }
 
 /// Whether `text` holds `name` as a word of its own, and not as a part of a longer name.

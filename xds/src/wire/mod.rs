@@ -1,17 +1,21 @@
-//! The two variants of the protocol on the wire: protobuf in, [`Request`] out; [`Response`] in, protobuf out.
+//! The two variants of the protocol on the wire: protobuf in, [`Request`] out; [`Response`] in, bytes out.
+
+mod codec;
+mod response;
 
 use std::fmt::Debug;
 
-use envoy_types::pb::envoy::config::core::v3::ControlPlane;
 use envoy_types::pb::envoy::service::discovery::v3 as pb;
-use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::google::rpc::Status as RpcStatus;
+use prost::Message;
 
 use crate::kind::Kind;
-use crate::resource::Resource;
 use crate::session::{Protocol, Request, Response, Scope, Wants};
 
-/// A request of which the type is known.
+pub(crate) use codec::Codec;
+pub(crate) use response::Encoded;
+
+/// Why a request cannot be handed to a session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// Ignored: ending the stream would take every other type down with it.
@@ -23,13 +27,12 @@ pub(crate) enum Unreadable {
 }
 
 /// One variant of the protocol.
-pub(crate) trait Variant: Send + 'static {
+pub(crate) trait Variant: Debug + Send + Sync + 'static {
     const PROTOCOL: Protocol;
-    type Request: Debug + Send + 'static;
-    type Response: Send + 'static;
+    type Request: Message + Default + 'static;
 
     fn read(request: Self::Request, scope: Scope) -> Result<Request, Unreadable>;
-    fn write(response: &Response, identifier: &str) -> Self::Response;
+    fn write(response: Response, identifier: &str) -> Encoded;
 }
 
 fn kind(type_url: String, scope: Scope) -> Result<Kind, Unreadable> {
@@ -44,14 +47,6 @@ fn reason(error: Option<RpcStatus>) -> Option<String> {
     error.map(|status| status.message)
 }
 
-fn any(resource: &Resource) -> Any {
-    Any { type_url: resource.kind().type_url().to_owned(), value: resource.body().to_vec() }
-}
-
-fn control_plane(identifier: &str) -> Option<ControlPlane> {
-    Some(ControlPlane { identifier: identifier.to_owned() })
-}
-
 /// `StreamAggregatedResources` and the `Stream...` methods of the services for one type.
 #[derive(Debug)]
 pub(crate) struct StateOfTheWorld;
@@ -59,7 +54,6 @@ pub(crate) struct StateOfTheWorld;
 impl Variant for StateOfTheWorld {
     const PROTOCOL: Protocol = Protocol::StateOfTheWorld;
     type Request = pb::DiscoveryRequest;
-    type Response = pb::DiscoveryResponse;
 
     fn read(request: Self::Request, scope: Scope) -> Result<Request, Unreadable> {
         Ok(Request {
@@ -71,15 +65,8 @@ impl Variant for StateOfTheWorld {
         })
     }
 
-    fn write(response: &Response, identifier: &str) -> Self::Response {
-        pb::DiscoveryResponse {
-            version_info: response.version.to_string(),
-            resources: response.resources.iter().map(|resource| any(resource)).collect(),
-            type_url: response.kind.type_url().to_owned(),
-            nonce: response.nonce.clone(),
-            control_plane: control_plane(identifier),
-            ..Default::default()
-        }
+    fn write(response: Response, identifier: &str) -> Encoded {
+        response::state_of_the_world(response, identifier)
     }
 }
 
@@ -90,7 +77,6 @@ pub(crate) struct Delta;
 impl Variant for Delta {
     const PROTOCOL: Protocol = Protocol::Delta;
     type Request = pb::DeltaDiscoveryRequest;
-    type Response = pb::DeltaDiscoveryResponse;
 
     fn read(request: Self::Request, scope: Scope) -> Result<Request, Unreadable> {
         Ok(Request {
@@ -106,21 +92,7 @@ impl Variant for Delta {
         })
     }
 
-    fn write(response: &Response, identifier: &str) -> Self::Response {
-        let resources = response.resources.iter().map(|resource| pb::Resource {
-            name: resource.name().to_string(),
-            version: resource.version().to_string(),
-            resource: Some(any(resource)),
-            ..Default::default()
-        });
-        pb::DeltaDiscoveryResponse {
-            system_version_info: response.version.to_string(),
-            resources: resources.collect(),
-            type_url: response.kind.type_url().to_owned(),
-            removed_resources: response.removed.iter().map(ToString::to_string).collect(),
-            nonce: response.nonce.clone(),
-            control_plane: control_plane(identifier),
-            ..Default::default()
-        }
+    fn write(response: Response, identifier: &str) -> Encoded {
+        response::delta(response, identifier)
     }
 }

@@ -1,0 +1,129 @@
+//! Who is connected, and how far each client is: for status, metrics and whoever waits for an acknowledgement.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::session::{Protocol, Scope, Session, TypeStatus};
+
+/// All streams that are open at the moment. Cheap to clone; all clones are the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Clients(Arc<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    streams: Mutex<BTreeMap<u64, Arc<Stream>>>,
+    next_id: AtomicU64,
+}
+
+/// A stream, shared between its driver and those who ask. The lock is held for one step of the session, or while its
+/// status is read, and never while anything is waited for.
+#[derive(Debug)]
+struct Stream {
+    id: u64,
+    peer: String,
+    protocol: Protocol,
+    scope: Scope,
+    opened: SystemTime,
+    session: Mutex<Session>,
+}
+
+/// One open stream at one moment.
+#[derive(Debug, Clone)]
+pub struct ClientStream {
+    /// Its number, in the order in which streams were opened.
+    pub id: u64,
+    /// The address it comes from.
+    pub peer: String,
+    /// The variant of the protocol it speaks.
+    pub protocol: Protocol,
+    /// The types it carries.
+    pub scope: Scope,
+    /// When it was opened.
+    pub opened: SystemTime,
+    /// Who the client says it is; nothing before its first request.
+    pub node: Option<Node>,
+    /// How far it is, for each type it has asked for.
+    pub types: Vec<TypeStatus>,
+}
+
+impl Clients {
+    /// All open streams, the oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<ClientStream> {
+        let streams: Vec<Arc<Stream>> = self.0.streams.lock().values().cloned().collect();
+        streams.iter().map(|stream| stream.describe()).collect()
+    }
+
+    /// How many streams are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.streams.lock().len()
+    }
+
+    /// Whether nobody is connected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn register(
+        &self,
+        peer: String,
+        protocol: Protocol,
+        scope: Scope,
+        session: Session,
+    ) -> Registered {
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let session = Mutex::new(session);
+        let stream = Arc::new(Stream { id, peer, protocol, scope, opened: SystemTime::now(), session });
+        self.0.streams.lock().insert(id, Arc::clone(&stream));
+        Registered { clients: self.clone(), stream }
+    }
+}
+
+impl Stream {
+    fn describe(&self) -> ClientStream {
+        let session = self.session.lock();
+        ClientStream {
+            id: self.id,
+            peer: self.peer.clone(),
+            protocol: self.protocol,
+            scope: self.scope,
+            opened: self.opened,
+            node: session.node().cloned(),
+            types: session.status(),
+        }
+    }
+}
+
+/// A stream's place in the list, for as long as it is open.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    clients: Clients,
+    stream: Arc<Stream>,
+}
+
+impl Registered {
+    pub(crate) fn peer(&self) -> &str {
+        &self.stream.peer
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.stream.scope
+    }
+
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
+        self.stream.session.lock()
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.clients.0.streams.lock().remove(&self.stream.id);
+    }
+}

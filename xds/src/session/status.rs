@@ -1,0 +1,94 @@
+//! What a session knows of its client, for people and programs that ask.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::kind::Kind;
+use crate::resource::{Name, Resource, Version};
+
+use super::Session;
+use super::holdings::Held;
+use super::ledger::Ledger;
+use super::message::Refusal;
+
+/// How far a client is with one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sync {
+    /// It acknowledged the newest version, or had it when it connected.
+    Acknowledged,
+    /// It was sent the newest version, and has not answered yet.
+    Sent,
+    /// The newest version waits: for another resource's acknowledgement, or for a response in flight.
+    NotSent,
+    /// It refused the newest version.
+    Refused(Refusal),
+    /// It asked for a resource that does not exist.
+    Missing,
+}
+
+/// One resource, as far as one client is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceStatus {
+    /// Its name.
+    pub name: Name,
+    /// The newest version there is; nothing where it is gone, or never was.
+    pub newest: Option<Arc<Resource>>,
+    /// The version that the client has, as far as is known.
+    pub acknowledged: Option<String>,
+    /// How far the client is.
+    pub sync: Sync,
+}
+
+/// One type, as far as one client is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeStatus {
+    /// The type.
+    pub kind: Kind,
+    /// What the client asked for, or has, by name.
+    pub resources: Vec<ResourceStatus>,
+}
+
+impl Session {
+    /// How far the client is, for each type it has asked for.
+    #[must_use]
+    pub fn status(&self) -> Vec<TypeStatus> {
+        let seen = Kind::ALL.into_iter().filter(|kind| self.ledgers[kind.index()].seen);
+        seen.map(|kind| TypeStatus { kind, resources: self.resources(kind) }).collect()
+    }
+
+    fn resources(&self, kind: Kind) -> Vec<ResourceStatus> {
+        let ledger = &self.ledgers[kind.index()];
+        let mut names: BTreeSet<&Name> =
+            ledger.held.iter(&ledger.subscription).map(|(name, _)| name).collect();
+        names.extend(ledger.subscription.all_names());
+        if let Some(snapshot) = self.snapshot.as_ref().filter(|_| ledger.subscription.wildcard()) {
+            names.extend(snapshot.section(kind).keys());
+        }
+        names.into_iter().map(|name| self.resource(kind, ledger, name)).collect()
+    }
+
+    fn resource(&self, kind: Kind, ledger: &Ledger, name: &Name) -> ResourceStatus {
+        let newest = self.snapshot.as_ref().and_then(|snapshot| snapshot.get(kind, name));
+        let newest = newest.filter(|_| ledger.subscription.covers(name));
+        let version: Option<Version> = newest.map(|resource| resource.version());
+        let held = ledger.held(name);
+        let sent = ledger.outstanding.as_ref().and_then(|outstanding| outstanding.steps.get(name));
+        let sync = if let Some(refusal) = ledger.parked.get(name).filter(|refusal| refusal.version == version)
+        {
+            Sync::Refused(refusal.clone())
+        } else if sent.is_some_and(|step| step.as_ref().map(|resource| resource.version()) == version) {
+            Sync::Sent
+        } else {
+            match (newest, held) {
+                (Some(newest), Some(held)) if held.is(newest) => Sync::Acknowledged,
+                (None, None) => Sync::Missing,
+                _ => Sync::NotSent,
+            }
+        };
+        let acknowledged = held.map(|held| match held {
+            Held::Known(resource) => resource.version().to_string(),
+            Held::Foreign(version) => version.to_owned(),
+        });
+        ResourceStatus { name: Arc::clone(name), newest: newest.cloned(), acknowledged, sync }
+    }
+}
