@@ -268,6 +268,7 @@ impl Plane {
         let process = Command::new(&binary)
             .args(["serve", "--listen", &address, "--docker-host"])
             .arg(format!("unix://{}", folder.join("docker.sock").display()))
+            .env("PORTOLAN_HTTP_LISTEN", "127.0.0.1:0")
             .args(options)
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)

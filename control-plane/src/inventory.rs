@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Everything one provider, or all of them together, know at one moment.
 ///
 /// Two inventories that compare equal lead to the same configuration, so a provider publishes only when its
@@ -26,11 +28,14 @@ impl FromIterator<Workload> for Inventory {
 }
 
 /// What identifies a workload for its whole life: a container's full id, or the file provider's own key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct WorkloadId(pub String);
 
 /// One container, or one endpoint of the services file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its shape, and that of what it is made of, is part of the file in which views are saved: see `state/file.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// Its identity.
     pub id: WorkloadId,
@@ -57,7 +62,7 @@ pub struct Workload {
 }
 
 /// How a workload can be reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
     /// On container networks; which of them Envoy shares is for the model to find out.
     Networks(Vec<Attachment>),
@@ -70,7 +75,7 @@ pub enum Placement {
 }
 
 /// One network a container is attached to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attachment {
     /// Full name of the network, as Docker knows it: `shop_frontends`.
     pub network: String,
@@ -79,7 +84,7 @@ pub struct Attachment {
 }
 
 /// Where a workload is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum State {
     /// Created, not started.
     Created,
@@ -94,7 +99,7 @@ pub enum State {
 }
 
 /// What a workload's health check says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Health {
     /// It has no health check.
     None,

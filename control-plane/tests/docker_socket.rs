@@ -1,61 +1,18 @@
 //! The Docker provider on a real Unix socket: one that is not there yet, goes away, and comes back as another file.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-use std::convert::Infallible;
-use std::path::Path;
+mod support;
+
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use portolan::docker::DockerProvider;
 use portolan::provider::{InventoryReceiver, Provider, port};
-use serde_json::{Value, json};
-use tokio::net::UnixListener;
+use support::engine::{container, engine};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Far longer than any step takes; only a step that never comes waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An engine with one container of this name and no events, until it is dropped.
-fn engine(socket: &Path, name: &'static str) -> JoinSet<()> {
-    let listener = UnixListener::bind(socket).unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(async move {
-                let service = hyper::service::service_fn(move |request| answer(request, name));
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
-    tasks
-}
-
-async fn answer(request: Request<Incoming>, name: &str) -> Result<Response<Full<Bytes>>, Infallible> {
-    let respond = |value: Value| Response::new(Full::from(value.to_string()));
-    Ok(match request.uri().path() {
-        "/version" => respond(json!({"Version": "20.10.24", "ApiVersion": "1.41"})),
-        // The head of the answer comes with the first event, and there is none.
-        "/events" => std::future::pending().await,
-        "/containers/json" => {
-            respond(json!([{"Id": name, "Names": [format!("/{name}")], "State": "created"}]))
-        }
-        "/containers/first/json" | "/containers/second/json" => {
-            respond(json!({"Id": name, "Name": format!("/{name}"), "State": {"Status": "created"}}))
-        }
-        _ => {
-            let mut response = respond(json!({"message": "page not found"}));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            response
-        }
-    })
-}
 
 async fn until_there(views: &mut InventoryReceiver, name: &str) {
     let there = views.wait_for(|view| {
@@ -76,14 +33,13 @@ async fn a_socket_that_appears_later_and_comes_back_as_another_file_is_found() {
     tokio::task::yield_now().await;
     assert!(views.borrow().is_none() && freshness.is_stale());
 
-    let first = engine(&socket, "first");
-    until_there(&mut views, "first").await;
+    let first = engine(&socket, vec![container("first", "10.0.0.2", &[])]);
+    until_there(&mut views, "shop-first-1").await;
     assert!(!freshness.is_stale());
 
     drop(first);
-    std::fs::remove_file(&socket).unwrap();
-    let _second = engine(&socket, "second");
-    until_there(&mut views, "second").await;
+    let _second = engine(&socket, vec![container("second", "10.0.0.3", &[])]);
+    until_there(&mut views, "shop-second-1").await;
 
     stop.cancel();
     tokio::time::timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().unwrap().unwrap();
