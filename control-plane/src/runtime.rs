@@ -18,6 +18,7 @@ use crate::docker::DockerProvider;
 use crate::file::FileProvider;
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::{Publisher, ViewReceiver};
+use crate::state::Keeper;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ pub struct Config {
     pub source: Source,
     /// What turns facts into configuration.
     pub publisher: Publisher,
+    /// Where the last view is kept for a start without the source, if it is.
+    pub state_file: Option<PathBuf>,
     /// How long the source may leave a view unconfirmed before the control plane calls itself not ready; zero is for ever.
     pub max_view_age: Duration,
 }
@@ -59,9 +62,12 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let parts_stop = stop.child_token();
     let mut parts = JoinSet::new();
     let (outlet, inventories, freshness) = port(config.max_view_age);
-    match config.source {
-        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, outlet, &parts_stop),
-        Source::File(path) => start(&mut parts, FileProvider::new(path), outlet, &parts_stop),
+    let source = match config.source {
+        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &outlet, &parts_stop),
+        Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
+    };
+    if let Some(path) = config.state_file {
+        parts.spawn(Keeper::new(path, source).run(outlet, inventories.clone(), parts_stop.clone()));
     }
     let (view_tx, view_rx) = watch::channel(None);
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
@@ -73,6 +79,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     parts.spawn(serve_grpc(listener, xds, snapshot_rx, view_rx, freshness, parts_stop.clone()));
 
     let ended = tokio::select! {
+        // First: once it is asked for, parts that end are what was asked for.
+        biased;
         () = stop.cancelled() => Ok(()),
         first = parts.join_next() => Err(why(first)),
     };
@@ -90,13 +98,16 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> 
     })
 }
 
+/// Starts `provider`, and returns its name.
 fn start<P: Provider>(
     parts: &mut JoinSet<anyhow::Result<()>>,
     provider: P,
-    outlet: Outlet,
+    outlet: &Outlet,
     stop: &CancellationToken,
-) {
-    parts.spawn(provider.run(outlet, stop.clone()));
+) -> &'static str {
+    let name = provider.name();
+    parts.spawn(provider.run(outlet.clone(), stop.clone()));
+    name
 }
 
 /// The reason for which a part ended that should have gone on.
