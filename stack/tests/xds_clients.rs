@@ -50,6 +50,11 @@ fn trials() -> Vec<Trial> {
     };
     in_modes("requests_survive_every_change", &MODES, changes::requests_survive_every_change);
     in_modes(
+        "a_listener_that_comes_back_has_its_routes",
+        &MODES,
+        changes::a_listener_that_comes_back_has_its_routes,
+    );
+    in_modes(
         "a_server_that_comes_back_disturbs_nobody",
         &MODES,
         reconnects::a_server_that_comes_back_disturbs_nobody,

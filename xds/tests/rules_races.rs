@@ -336,3 +336,15 @@ fn what_a_client_may_have_taken_in_is_doubted_until_that_very_version_is_at_faul
     assert!(alone.is_empty(), "`a` is at fault, beyond doubt");
     assert_eq!(listed(&stream.publish(&after(&three, [cluster("a", 1), cluster("bad", 1)]))[0]), ["a"]);
 }
+
+#[test]
+fn a_reconnecting_client_is_told_that_its_endpoints_are_gone_even_if_it_refused_newer_ones() {
+    let one = snapshot([endpoints("a", 1)]);
+    let two = after(&one, [endpoints("a", 2)]);
+    let mut stream = Stream::delta();
+    stream.publish(&two);
+    let kept = [("a", version(&one, Endpoint, "a"))];
+    let newer = stream.send(reconnect_request(Endpoint, &["a"], &kept));
+    assert!(stream.nack(&newer[0], "no").is_empty());
+    assert_eq!(removed(&stream.publish(&after(&two, []))[0]), ["a"]);
+}

@@ -7,8 +7,9 @@ use xds_server::Resource;
 
 use super::envoy::{Mode, Streams};
 use super::lab::{Lab, NODE, SUBSCRIPTIONS, changes, is_spotless};
-use super::resources::{HTTP, routes};
+use super::resources::{Entrance, HTTP, routes};
 use super::status;
+use super::traffic::Traffic;
 
 /// First configuration, endpoints, a detail of all clusters, another cluster behind a host, and a snapshot that says
 /// nothing new.
@@ -76,6 +77,34 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
 
     is_spotless(&last)?;
     status::acknowledged(&lab.plane, NODE, None)?;
+    traffic.finish()?;
+    Ok(())
+}
+
+/// A listener comes, goes, and comes back as it was, and the other one is not touched. Envoy lets go of its routes in
+/// between, so it has to be told them again at the version it once had.
+pub fn a_listener_that_comes_back_has_its_routes(mode: Mode, folder: &Path) -> Result<()> {
+    let mut lab = Lab::start(mode, folder)?;
+    let traffic = lab.traffic()?;
+    let second = Entrance::new(&[("second.test", "web")])?;
+    // Its routes are there all the time.
+    lab.world.extra = vec![Resource::from(&routes("second", &second.hosts))];
+    for times in 1..=2 {
+        lab.world.listeners.insert("second", second.clone());
+        lab.converge()?;
+        let visitors = Traffic::start(second.port.port(), &["second.test"])?;
+        visitors.served_by("second.test", &["u1"])?;
+        visitors.finish()?;
+        lab.world.listeners.remove("second");
+        lab.converge()?;
+        let removed = lab.envoy.stats()?.get("listener_manager.listener_removed");
+        ensure!(removed == times, "{removed} listeners were removed");
+    }
+    let stats = lab.envoy.stats()?;
+    for end in ["update_rejected", "init_fetch_timeout"] {
+        ensure!(stats.ending(end).is_empty(), "{:?}", stats.ending(end));
+    }
+    ensure!(stats.get("listener_manager.listener_modified") == 0, "no listener was modified");
     traffic.finish()?;
     Ok(())
 }

@@ -131,6 +131,8 @@ impl Envoy {
         let process = Process::start(node, folder, &tools::ENVOY.find()?, |command| {
             command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin);
             command.args(["--log-level", "warning", "--concurrency", "1", "--disable-hot-restart"]);
+            // What is drained is soon gone: a connection that should have been kept as well.
+            command.args(["--drain-strategy", "immediate", "--drain-time-s", "1"]);
         })?;
         let client = reqwest::blocking::Client::builder().no_proxy().timeout(LIMIT).build()?;
         Ok(Self { process, admin, client })

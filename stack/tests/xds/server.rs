@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xds_server::{
-    Clients, Resource, ServeError, Snapshot, SnapshotReceiver, SnapshotSource, XdsService, serve,
+    Clients, Resource, ServeError, ServeOptions, Snapshot, SnapshotReceiver, SnapshotSource, XdsService,
+    serve,
 };
 
 use super::LIMIT;
@@ -59,11 +60,22 @@ impl ControlPlane {
     }
 
     /// What comes after what this node has now: these resources.
-    pub fn publish(&self, node: &str, resources: impl IntoIterator<Item = Resource>) -> Result<()> {
+    pub fn publish(&self, node: &str, resources: Vec<Resource>) -> Result<()> {
+        self.publish_in_a_row(node, [resources])
+    }
+
+    /// Several snapshots, one after another, of which every client is in time for the last only.
+    pub fn publish_in_a_row(
+        &self,
+        node: &str,
+        worlds: impl IntoIterator<Item = Vec<Resource>>,
+    ) -> Result<()> {
         let snapshots = self.running()?.snapshots.get(node).context("there is no such node")?;
-        let current = snapshots.borrow().clone();
-        let next = current.as_deref().unwrap_or(&Snapshot::default()).next(resources)?;
-        snapshots.send_replace(Some(Arc::new(next)));
+        let mut newest = snapshots.borrow().as_deref().cloned().unwrap_or_default();
+        for resources in worlds {
+            newest = newest.next(resources)?;
+        }
+        snapshots.send_replace(Some(Arc::new(newest)));
         Ok(())
     }
 
@@ -91,7 +103,9 @@ impl ControlPlane {
         let clients = service.clients();
         let routes =
             service.routes().add_service(admin::reflection()?).add_service(admin::reflection_v1alpha()?);
-        let task = runtime.spawn(serve(listener, routes, stop.clone(), LIMIT));
+        // A stop that had to be forced is seen as one that took too long.
+        let options = ServeOptions { stop_deadline: LIMIT, ..Default::default() };
+        let task = runtime.spawn(serve(listener, routes, options, stop.clone()));
         self.running = Some(Running { runtime, stop, task, snapshots, clients });
         Ok(())
     }

@@ -128,9 +128,9 @@ impl Session {
         };
         ledger.answer_due |= due;
         ledger.apply(change, kind, snapshot.as_deref());
-        // Assignments are always sent again on a reconnect: Envoy leaves a cluster that changed meanwhile warming for
-        // as long as the one it knows is withheld.
-        if first && kind != Kind::Endpoint {
+        // The names it asks for are sent again all the same. Envoy needs that: it leaves a cluster that changed meanwhile
+        // warming for as long as the assignment it knows is withheld.
+        if first {
             ledger.inherit(kept, share);
         }
         let (limit, count) = (self.settings.max_names, ledger.subscription.all_names().len());
