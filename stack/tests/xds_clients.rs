@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Trial};
+use stack::tools;
 use tracing_subscriber::EnvFilter;
 use xds::envoy::{Mode, Streams};
 use xds::refusals::{REFUSALS, Refusal};
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    if !arguments.list {
+        // Once, and not by several tests at the same time. The one that needs what cannot be had will say so.
+        let _ = (tools::ENVOY.find(), tools::GRPCURL.find(), tools::grpcio());
+    }
     libtest_mimic::run(&arguments, trials()).exit_code()
 }
 
