@@ -1,6 +1,7 @@
 //! The two variants of the protocol on the wire: protobuf in, [`Request`] out; [`Response`] in, bytes out.
 
-mod codec;
+mod body;
+mod requests;
 mod response;
 
 use std::fmt::Debug;
@@ -12,8 +13,12 @@ use prost::Message;
 use crate::kind::Kind;
 use crate::session::{Protocol, Request, Response, Scope, Wants};
 
-pub(crate) use codec::Codec;
+pub(crate) use body::Responses;
+pub(crate) use requests::Requests;
 pub(crate) use response::Encoded;
+
+/// What gRPC puts before each message: a flag, whether it is compressed, and its length (gRPC over HTTP/2, "Requests").
+const PREFIX_BYTES: usize = 5;
 
 /// Why a request cannot be handed to a session.
 #[derive(Debug, thiserror::Error)]
