@@ -1,21 +1,17 @@
 //! The xDS server, as the control plane runs it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use xds_server::{ServeError, Snapshot, XdsService};
+use xds_server::{ServeError, ServeOptions, Snapshot, XdsService};
 
 use crate::gauge::{Gauge, Gauged};
 use crate::world::World;
 
 use super::Subject;
-
-/// How long a stop may take; the measured process is ended otherwise.
-const DEADLINE: Duration = Duration::from_secs(1);
 
 /// What is served, and the way to change it.
 #[derive(Debug)]
@@ -36,7 +32,7 @@ pub(super) fn start(
     let (snapshots, receiver) = watch::channel(Some(first));
     let xds = XdsService::new(receiver, Default::default(), "bench", stop.clone());
     let routes = Routes::new(Gauged { service: xds.routes().prepare(), gauge: Arc::clone(gauge) });
-    let serving = xds_server::serve(listener, routes, stop.clone(), DEADLINE);
+    let serving = xds_server::serve(listener, routes, ServeOptions::default(), stop.clone());
     Ok((Publisher { world, round: 0, snapshots }, serving))
 }
 
