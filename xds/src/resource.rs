@@ -94,6 +94,11 @@ impl Resource {
         Self { kind, name: name.into(), version, entry: entry.into(), any, body, references }
     }
 
+    /// The assignment of a cluster that has no endpoints.
+    pub(crate) fn empty_assignment(name: &str) -> Self {
+        Self::from(&ClusterLoadAssignment { cluster_name: name.to_owned(), ..Default::default() })
+    }
+
     /// Its type.
     #[must_use]
     pub const fn kind(&self) -> Kind {

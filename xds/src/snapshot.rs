@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use tokio::time::Instant;
 
 use crate::kind::Kind;
@@ -105,8 +104,7 @@ impl Snapshot {
             .filter(|name| !sections[Kind::Endpoint.index()].contains_key(name))
             .collect();
         for name in missing {
-            let empty = ClusterLoadAssignment { cluster_name: name.to_string(), ..Default::default() };
-            self.insert(sections, Arc::new(Resource::from(&empty)))?;
+            self.insert(sections, Arc::new(Resource::empty_assignment(&name)))?;
         }
         Ok(())
     }

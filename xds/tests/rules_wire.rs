@@ -257,15 +257,27 @@ async fn r27_a_stream_ends_at_the_stop_and_not_before_it_has_said_something() {
     told.subscribe(Kind::Cluster, &[]).await;
     told.response().await;
     server.snapshots.send_replace(None);
-    asking.subscribe(Kind::Endpoint, &[]).await;
+    asking.subscribe(Kind::Endpoint, &["a"]).await;
     until(|| server.xds.clients().list().iter().all(|client| client.node.is_some())).await;
     server.stop.cancel();
     assert!(told.next().await.unwrap().is_none(), "the stream that was answered ends, without an error");
-    asking.subscribe(Kind::Endpoint, &["a"]).await;
     server.publish(&one);
     assert_eq!(names(&asking.response().await), ["a"]);
     assert!(asking.next().await.unwrap().is_none());
     soon(server.tasks.join_next()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn r27_a_stream_on_which_there_was_nothing_to_say_ends_at_the_stop_as_well() {
+    let one = two_clusters();
+    let server = Server::start(&one).await;
+    let mut back = server.delta().await;
+    let has = |name: &str| (name.to_owned(), support::version(&one, Kind::Cluster, name));
+    let initial_resource_versions = [has("a"), has("b")].into();
+    back.send(DeltaDiscoveryRequest { initial_resource_versions, ..delta_request(Kind::Cluster, &[]) }).await;
+    until(|| server.xds.clients().list().iter().any(|client| !client.types.is_empty())).await;
+    server.stop.cancel();
+    assert!(back.next().await.unwrap().is_none(), "without a word, and without an error");
 }
 
 #[tokio::test]

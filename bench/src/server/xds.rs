@@ -1,6 +1,7 @@
 //! The xDS server, as the control plane runs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -12,6 +13,9 @@ use crate::gauge::{Gauge, Gauged};
 use crate::world::World;
 
 use super::Subject;
+
+/// How long a stop may take; the measured process is ended otherwise.
+const DEADLINE: Duration = Duration::from_secs(1);
 
 /// What is served, and the way to change it.
 #[derive(Debug)]
@@ -32,7 +36,8 @@ pub(super) fn start(
     let (snapshots, receiver) = watch::channel(Some(first));
     let xds = XdsService::new(receiver, Default::default(), "bench", stop.clone());
     let routes = Routes::new(Gauged { service: xds.routes().prepare(), gauge: Arc::clone(gauge) });
-    let serving = xds_server::serve(listener, routes, ServeOptions::default(), stop.clone());
+    let options = ServeOptions { stop_deadline: DEADLINE, ..ServeOptions::default() };
+    let serving = xds_server::serve(listener, routes, options, stop.clone());
     Ok((Publisher { world, round: 0, snapshots }, serving))
 }
 

@@ -8,7 +8,8 @@ use stack::wait::until;
 
 use super::LIMIT;
 
-fn grpcurl(arguments: &[&str]) -> Result<String> {
+/// Runs grpcurl; what it printed.
+pub fn grpcurl(arguments: &[&str]) -> Result<String> {
     let program = stack::tools::GRPCURL.find()?;
     let output = Command::new(program).args(["-plaintext", "-max-time", "20"]).args(arguments).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,7 +1,8 @@
-//! What must hold of the system however it runs: checks that both test binaries share.
+//! What must hold of the system however it runs: checks that test binaries share.
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::needless_pass_by_value
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use stack::site::Site;
 use stack::wait::until;
 
-pub use grpc::{grpcurl_lists_describes_and_prints_in_full, grpcurl_shows_how_far_envoy_is};
+pub use grpc::{grpcurl, grpcurl_lists_describes_and_prints_in_full, grpcurl_shows_how_far_envoy_is};
 
 pub const FRONTEND: &str = "frontend.localhost";
 pub const BACKEND: &str = "backend.localhost";

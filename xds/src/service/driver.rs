@@ -59,7 +59,8 @@ struct Driver<V: Variant> {
     /// The client's name for itself, for the log.
     node: Option<Box<str>>,
     ready: VecDeque<Response>,
-    /// Whether anything was sent: a stream that is told to stop says at least one thing first (gRFC A57).
+    /// Whether anything was sent, or nothing had to be: a client that came back with all that is right is answered by
+    /// silence. A stream that is told to stop does not leave its client without an answer (gRFC A57).
     answered: bool,
     /// When the session wants to be asked again though nothing came in.
     deadline: Option<Instant>,
@@ -190,6 +191,8 @@ impl<V: Variant> Driver<V> {
             (responses, session.next_deadline(), session.snapshot().map(|snapshot| snapshot.born()))
         };
         self.deadline = deadline;
+        // Without a snapshot the answer is still to come, and a deadline says that something waits.
+        self.answered |= responses.is_empty() && born.is_some() && deadline.is_none();
         for response in responses {
             // Who asks for a type after the snapshot was made waits since then.
             let cause = &mut self.causes[response.kind.index()];

@@ -13,6 +13,9 @@ use super::holdings::{Held, Holdings};
 use super::message::{Event, Protocol, Refusal, Response};
 use super::trial::{self, Trial, Verdict};
 
+/// Most steps of one name that are remembered as refused with others, the newest.
+const MAX_DOUBTS: usize = 4;
+
 /// One step of a client from what it has to what it shall have: a resource to take, or one to drop.
 pub(super) type Step = Option<Arc<Resource>>;
 
@@ -21,6 +24,10 @@ pub(super) type Step = Option<Arc<Resource>>;
 pub(super) struct Outstanding {
     pub(super) nonce: String,
     pub(super) steps: BTreeMap<Name, Step>,
+    /// Whether the client let go of something in it since: what is left may not be what it refuses.
+    pub(super) diminished: bool,
+    /// Whether it lists everything: what it does not list is gone.
+    pub(super) whole: bool,
     /// Set where the response tries out a group that was refused before.
     pub(super) trial: Option<Trial>,
 }
@@ -36,8 +43,17 @@ pub(super) struct Ledger {
     pub(super) outstanding: Option<Outstanding>,
     /// Steps the client refused.
     pub(super) parked: BTreeMap<Name, Refusal>,
+    /// Steps that were refused together with others. Envoy takes in what is good in a response that it refuses: until
+    /// such a name is accepted or at fault, it may have the one or the other.
+    pub(super) doubted: BTreeMap<Name, Vec<Step>>,
+    /// Whether the client brought anything along from an earlier stream.
+    pub(super) resumed: bool,
     /// Names to send whether or not the client has them already.
     pub(super) owed: BTreeSet<Name>,
+    /// Whether the client accepted a list of everything. Before, it may have what came over an earlier stream.
+    pub(super) told_whole: bool,
+    /// Whether it has to hear such a list now, though nothing in it is new.
+    pub(super) whole_due: bool,
     /// An answer is due even if it is empty.
     pub(super) answer_due: bool,
     /// Names whose resource may differ from what the client has.
@@ -49,11 +65,10 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Takes over what a request changed about the subscription.
     pub(super) fn apply(&mut self, change: Change, kind: Kind, snapshot: Option<&Snapshot>) {
-        let subscription = &self.subscription;
         if change.wildcard_dropped {
-            self.held.keep(|name| subscription.names(name));
-            self.parked.retain(|name, _| subscription.names(name));
+            self.forget_all_but_named();
         }
+        let subscription = &self.subscription;
         if change.wildcard_gained {
             self.held.detach(|name| subscription.names(name) && !change.gained.contains(name));
         }
@@ -81,14 +96,28 @@ impl Ledger {
         self.owed.insert(name);
     }
 
+    /// The client let go of the wildcard, and of what it did not ask for by name as well.
+    fn forget_all_but_named(&mut self) {
+        let subscription = &self.subscription;
+        self.held.keep(|name| subscription.names(name));
+        let sent = self.outstanding.iter().flat_map(|outstanding| outstanding.steps.keys());
+        let kept = self.parked.keys().chain(self.doubted.keys());
+        let to_say = self.owed.iter().chain(&self.unsettled);
+        let names: BTreeSet<Name> = sent.chain(kept).chain(to_say).cloned().collect();
+        for name in names.iter().filter(|name| !self.subscription.names(name)).collect::<Vec<_>>() {
+            self.forget(name);
+        }
+    }
+
     /// The client let go of `name`: a new subscription to it is answered anew.
     fn forget(&mut self, name: &Name) {
         self.held.drop(name);
         self.parked.remove(name);
+        self.doubted.remove(name);
         self.owed.remove(name);
         self.unsettled.remove(name);
         if let Some(outstanding) = &mut self.outstanding {
-            outstanding.steps.remove(name);
+            outstanding.diminished |= outstanding.steps.remove(name).is_some();
         }
     }
 
@@ -100,6 +129,15 @@ impl Ledger {
                 .extend(snapshot.into_iter().flat_map(|snapshot| snapshot.section(kind).keys().cloned()));
         }
         self.unsettled.extend(self.subscription.all_names().iter().cloned());
+    }
+
+    /// What was refused is parked until its content differs from what there is. Where that was all the client ever
+    /// heard, it now has to hear the rest, if only that it is nothing; `whole` if a response lists everything.
+    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot, whole: bool) {
+        let before = self.parked.len();
+        let newest = |name: &Name| snapshot.get(kind, name).map(|resource| resource.version());
+        self.parked.retain(|name, refusal| newest(name) == refusal.version);
+        self.whole_due |= whole && !self.told_whole && before > 0 && self.parked.is_empty();
     }
 
     /// Some resources of a new snapshot differ from the last one.
@@ -114,12 +152,8 @@ impl Ledger {
         self.held.get(&self.subscription, name)
     }
 
-    pub(super) fn holds(&self, name: &str) -> bool {
-        self.held(name).is_some()
-    }
-
     /// Whether the client refused `name` at that version; no version is its removal.
-    fn refused(&self, name: &str, version: Option<Version>) -> bool {
+    pub(super) fn refused(&self, name: &str, version: Option<Version>) -> bool {
         self.parked.get(name).is_some_and(|refusal| refusal.version == version)
     }
 
@@ -143,8 +177,12 @@ impl Ledger {
 
     /// The outstanding response was accepted: what it said is what the client has. Returns what that convicts.
     fn accept(&mut self, outstanding: Outstanding) -> Vec<Refusal> {
+        if outstanding.whole {
+            (self.told_whole, self.whole_due) = (true, false);
+            self.doubted.clear();
+        }
         for (name, step) in outstanding.steps {
-            self.parked.remove(&name);
+            self.doubted.remove(&name);
             match step {
                 Some(resource) => self.held.take(name, resource),
                 None => self.held.drop(&name),
@@ -158,9 +196,20 @@ impl Ledger {
         if let Some(trial) = outstanding.trial {
             self.trials.extend(trial.if_refused());
         }
-        let charges =
-            outstanding.steps.into_iter().map(|(name, step)| (name, step.map(|resource| resource.version())));
-        self.judge(trial::try_or_convict(charges.collect(), reason.into()))
+        let version = |(name, step): (&Name, &Step)| (name.clone(), step.as_ref().map(|step| step.version()));
+        let charges = outstanding.steps.iter().map(version).collect();
+        for (name, step) in outstanding.steps {
+            let steps = self.doubted.entry(name).or_default();
+            if steps.len() == MAX_DOUBTS {
+                steps.remove(0);
+            }
+            steps.push(step);
+        }
+        self.judge(if outstanding.diminished {
+            trial::try_again(charges, reason.into())
+        } else {
+            trial::try_or_convict(charges, reason.into())
+        })
     }
 
     fn judge(&mut self, verdict: Verdict) -> Vec<Refusal> {
@@ -171,11 +220,16 @@ impl Ledger {
                 Vec::new()
             }
             Verdict::Convict(charges, reason) => {
+                self.doubted.retain(|name, steps| {
+                    let refused = charges.get(name);
+                    steps.retain(|step| Some(&step.as_ref().map(|resource| resource.version())) != refused);
+                    !steps.is_empty()
+                });
                 let at = SystemTime::now();
                 let refusal = |(name, version)| Refusal { name, version, reason: Arc::clone(&reason), at };
                 let refusals: Vec<Refusal> = charges.into_iter().map(refusal).collect();
-                self.parked
-                    .extend(refusals.iter().map(|refusal| (Arc::clone(&refusal.name), refusal.clone())));
+                let parked = refusals.iter().map(|refusal| (Arc::clone(&refusal.name), refusal.clone()));
+                self.parked.extend(parked);
                 refusals
             }
         }
@@ -204,6 +258,7 @@ impl Ledger {
 
     /// What the client kept from an earlier stream.
     pub(super) fn inherit(&mut self, versions: BTreeMap<String, String>, share: impl Fn(&str) -> Name) {
+        self.resumed = !versions.is_empty();
         for (name, version) in versions {
             let name = share(&name);
             self.unsettled.insert(Arc::clone(&name));
@@ -221,22 +276,18 @@ impl Ledger {
     ) -> Option<Step> {
         let target = snapshot.get(kind, name).filter(|_| self.subscription.covers(name));
         let owed = self.owed.contains(name);
+        let doubted = self.doubted.contains_key(name);
         match (target, self.held(name)) {
             (Some(resource), Some(held)) if held.is(resource) => {
                 self.held.take(Arc::clone(name), Arc::clone(resource));
-                owed.then(|| Some(Arc::clone(resource)))
+                (owed || doubted).then(|| Some(Arc::clone(resource)))
             }
             (Some(resource), _) => {
                 (!self.refused(name, Some(resource.version()))).then(|| Some(Arc::clone(resource)))
             }
-            (None, Some(_)) if protocol == Protocol::StateOfTheWorld && !kind.is_full_state() => {
-                // Absence says nothing in a partial response; the client lets go by itself.
-                self.held.drop(name);
-                None
-            }
-            (None, Some(_)) => (!self.refused(name, None)).then_some(None),
+            (None, held) if held.is_some() || doubted => (!self.refused(name, None)).then_some(None),
             // "If the server does not know the resource, it says so in removed_resources", once.
-            (None, None) => (owed && protocol == Protocol::Delta).then_some(None),
+            (None, _) => (owed && protocol == Protocol::Delta).then_some(None),
         }
     }
 
@@ -249,7 +300,7 @@ impl Ledger {
         steps: &BTreeMap<Name, Step>,
     ) -> Response {
         let sent = steps.values().flatten().map(Arc::clone);
-        let resources: Vec<Arc<Resource>> = if protocol == Protocol::StateOfTheWorld && kind.is_full_state() {
+        let resources: Vec<Arc<Resource>> = if protocol.is_whole(kind) {
             let held = self.held.iter(&self.subscription);
             let kept = held.filter(|(name, _)| !steps.contains_key(*name));
             let mut all: Vec<_> = kept.filter_map(|(_, held)| held.known().cloned()).chain(sent).collect();

@@ -28,6 +28,13 @@ pub enum Scope {
     Only(Kind),
 }
 
+impl Protocol {
+    /// Whether a response lists everything of a type, so that the client takes what is missing as gone.
+    pub(super) const fn is_whole(self, kind: Kind) -> bool {
+        matches!(self, Self::StateOfTheWorld) && kind.is_full_state()
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

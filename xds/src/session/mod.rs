@@ -32,6 +32,7 @@ mod message;
 mod order;
 mod status;
 mod trial;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ use crate::kind::Kind;
 use crate::resource::Name;
 use crate::snapshot::Snapshot;
 
-use ledger::{Ledger, Outstanding, Step};
+use ledger::{Ledger, Outstanding};
+use waits::Waits;
 
 pub use message::{Event, Protocol, Refusal, Request, Response, Scope, Settings, Violation, Wants};
 pub use status::{ResourceStatus, Sync, TypeStatus};
@@ -57,7 +59,7 @@ pub struct Session {
     node: Option<Node>,
     snapshot: Option<Arc<Snapshot>>,
     ledgers: [Ledger; Kind::ALL.len()],
-    waits: [BTreeMap<Name, Instant>; Kind::ALL.len()],
+    waits: [Waits; Kind::ALL.len()],
     nonces: u64,
 }
 
@@ -100,6 +102,7 @@ impl Session {
             self.node = request.node;
         }
         let kind = request.kind;
+        let whole = self.protocol.is_whole(kind);
         let snapshot = self.snapshot.clone();
         let share = |name: &str| {
             let known = snapshot.as_ref().and_then(|snapshot| snapshot.section(kind).get_key_value(name));
@@ -108,6 +111,9 @@ impl Session {
         let ledger = &mut self.ledgers[kind.index()];
         let first = !std::mem::replace(&mut ledger.seen, true);
         let event = if first { Event::Subscribed } else { ledger.answered(&request.nonce, request.refused) };
+        if let Some(snapshot) = snapshot.as_ref().filter(|_| event != Event::Subscribed) {
+            ledger.release_parked(kind, snapshot, whole);
+        }
         let (change, due, kept) = match request.wants {
             Wants::Names(names) => {
                 let change = ledger.subscription.replace(kind, &names, share);
@@ -122,9 +128,9 @@ impl Session {
         };
         ledger.answer_due |= due;
         ledger.apply(change, kind, snapshot.as_deref());
-        // Assignments are always sent again on a reconnect: Envoy leaves a cluster that changed meanwhile warming for
-        // as long as the one it knows is withheld.
-        if first && kind != Kind::Endpoint {
+        // The names it asks for are sent again all the same. Envoy needs that: it leaves a cluster that changed meanwhile
+        // warming for as long as the assignment it knows is withheld.
+        if first {
             ledger.inherit(kept, share);
         }
         let (limit, count) = (self.settings.max_names, ledger.subscription.all_names().len());
@@ -161,6 +167,7 @@ impl Session {
                 Some(names) => ledger.unsettle(names),
                 None => ledger.unsettle_all(kind, Some(&snapshot)),
             }
+            ledger.release_parked(kind, &snapshot, self.protocol.is_whole(kind));
         }
         self.snapshot = Some(snapshot);
     }
@@ -168,7 +175,13 @@ impl Session {
     /// What has to be sent now, in the order in which it has to be sent.
     pub fn flush(&mut self, now: Instant) -> Vec<Response> {
         let Some(snapshot) = self.snapshot.clone() else { return Vec::new() };
-        let responses = Kind::ALL.into_iter().filter_map(|kind| self.respond(kind, &snapshot, now)).collect();
+        let mut responses: Vec<_> =
+            Kind::ALL.into_iter().filter_map(|kind| self.respond(kind, &snapshot, now)).collect();
+        // What one type found settled may be what an earlier one waits for.
+        let waiting = Kind::ALL.into_iter().filter(|kind| self.waits[kind.index()].first().is_some());
+        for kind in waiting.collect::<Vec<_>>() {
+            responses.extend(self.respond(kind, &snapshot, now));
+        }
         for kind in Kind::ALL {
             self.ledgers[kind.index()].settle(kind, &snapshot);
         }
@@ -179,8 +192,8 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.ledgers.iter().zip(&self.waits).filter(|(ledger, _)| ledger.outstanding.is_none());
-        let first = waiting.flat_map(|(_, waits)| waits.values()).min()?;
-        Some(*first + self.settings.order_timeout)
+        let first = waiting.filter_map(|(_, waits)| waits.first()).min()?;
+        Some(first + self.settings.order_timeout)
     }
 
     fn respond(&mut self, kind: Kind, snapshot: &Snapshot, now: Instant) -> Option<Response> {
@@ -188,66 +201,44 @@ impl Session {
         if !ledger.seen || ledger.outstanding.is_some() {
             return None;
         }
-        let steps = self.steps(kind, snapshot, now);
-        let waiting = !self.waits[kind.index()].is_empty();
+        let (steps, complete) = self.steps(kind, snapshot, now);
         let ledger = &mut self.ledgers[kind.index()];
-        if ledger.answer_due && waiting {
+        if ledger.answer_due && !complete && (kind.is_full_state() || steps.is_empty()) {
             // The first answer to a question is a whole one: Envoy takes listeners that are missing from it as none.
             return None;
         }
         let (steps, trial) = ledger.choose(steps);
-        if steps.is_empty() && !std::mem::take(&mut ledger.answer_due) {
+        if steps.is_empty() && !ledger.answer_due && !ledger.whole_due {
             return None;
         }
-        ledger.answer_due = false;
-        for name in steps.keys() {
-            ledger.unsettled.remove(name);
+        (ledger.answer_due, ledger.whole_due) = (false, false);
+        for (name, step) in &steps {
             ledger.owed.remove(name);
+            let has_to_go = step.is_some() && snapshot.get(kind, name).is_none();
+            if !has_to_go {
+                ledger.unsettled.remove(name);
+            }
         }
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = ledger.response(self.protocol, kind, nonce.clone(), &steps);
-        self.owe_assignments(kind, &steps);
-        self.ledgers[kind.index()].outstanding = Some(Outstanding { nonce, steps, trial });
+        let whole = self.protocol.is_whole(kind);
+        ledger.outstanding = Some(Outstanding { nonce, steps, diminished: false, whole, trial });
+        if kind == Kind::Cluster {
+            self.owe_assignments();
+        }
         Some(response)
     }
 
     /// A cluster that was sent warms until it hears its assignment again, changed or not; Envoy does not ask for it.
-    fn owe_assignments(&mut self, kind: Kind, steps: &BTreeMap<Name, Step>) {
-        if kind != Kind::Cluster {
-            return;
-        }
+    fn owe_assignments(&mut self) {
+        let sent = self.ledgers[Kind::Cluster.index()].in_flight();
+        let names: Vec<Name> = sent.filter_map(|cluster| cluster.references().assignment.clone()).collect();
         let endpoints = &mut self.ledgers[Kind::Endpoint.index()];
-        let sent = steps.values().flatten().filter_map(|cluster| cluster.references().assignment.clone());
-        for name in sent.filter(|name| endpoints.subscription.covers(name)).collect::<Vec<_>>() {
-            endpoints.owe(name);
-        }
-    }
-
-    /// Goes through what is unsettled: what must be sent comes back, what must wait is noted, the rest is settled.
-    fn steps(&mut self, kind: Kind, snapshot: &Snapshot, now: Instant) -> BTreeMap<Name, Step> {
-        let old_waits = std::mem::take(&mut self.waits[kind.index()]);
-        let unsettled = std::mem::take(&mut self.ledgers[kind.index()].unsettled);
-        let mut steps = BTreeMap::new();
-        let mut in_use = None;
-        for name in unsettled {
-            let Some(step) = self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot) else {
-                self.ledgers[kind.index()].owed.remove(&name);
-                continue;
-            };
-            self.ledgers[kind.index()].unsettled.insert(name.clone());
-            let mut blocked = false;
-            for blocker in self.blockers(kind, &name, step.as_ref(), &mut in_use) {
-                let since = old_waits.get(&blocker).copied().unwrap_or(now);
-                if now.duration_since(since) < self.settings.order_timeout {
-                    self.waits[kind.index()].insert(blocker, since);
-                    blocked = true;
-                }
-            }
-            if !blocked {
-                steps.insert(name, step);
+        for name in names {
+            if endpoints.subscription.covers(&name) {
+                endpoints.owe(name);
             }
         }
-        steps
     }
 }

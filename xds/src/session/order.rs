@@ -5,19 +5,22 @@
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::kind::Kind;
 use crate::resource::{Name, Resource};
+use crate::snapshot::Snapshot;
 
 use super::holdings::Held;
-use super::ledger::Ledger;
-use super::{Scope, Session};
+use super::ledger::{Ledger, Step};
+use super::{Protocol, Scope, Session};
 
 /// Names of one type that a client may be using.
 #[derive(Debug, Default)]
-pub(super) struct InUse {
+struct InUse {
     names: HashSet<Name>,
     /// The client has something of which nobody here knows what it refers to.
     anything: bool,
@@ -28,7 +31,11 @@ impl InUse {
         self.anything || self.names.contains(name)
     }
 
-    /// Adds what all resources of `ledger` refer to, those that are being sent included.
+    fn is_empty(&self) -> bool {
+        !self.anything && self.names.is_empty()
+    }
+
+    /// Adds what all resources of `ledger` refer to: those the client has, is being sent, or may have taken in.
     fn add<'r, I>(&mut self, ledger: &'r Ledger, names: impl Fn(&'r Resource) -> I)
     where
         I: IntoIterator<Item = &'r Name>,
@@ -40,15 +47,56 @@ impl InUse {
                 None => self.anything = true,
             }
         }
-        let steps = ledger.outstanding.iter().flat_map(|outstanding| outstanding.steps.values());
+        let sent = ledger.outstanding.iter().flat_map(|outstanding| outstanding.steps.values());
+        let steps = sent.chain(ledger.doubted.values().flatten());
         self.names.extend(steps.flatten().flat_map(|resource| names(resource)).cloned());
     }
 }
 
 impl Session {
+    /// Goes through what is unsettled: what must be sent comes back, what must wait is noted, the rest is settled.
+    /// Also returns whether nothing that is to be added is held back.
+    pub(super) fn steps(
+        &mut self,
+        kind: Kind,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> (BTreeMap<Name, Step>, bool) {
+        let old_waits = std::mem::take(&mut self.waits[kind.index()]);
+        let unsettled = std::mem::take(&mut self.ledgers[kind.index()].unsettled);
+        let mut steps = BTreeMap::new();
+        let mut complete = true;
+        let mut in_use = None;
+        for name in unsettled {
+            let stand_in = self.stand_in(kind, &name, snapshot).map(Some);
+            let step =
+                stand_in.or_else(|| self.ledgers[kind.index()].step(self.protocol, kind, &name, snapshot));
+            let Some(step) = step else {
+                self.ledgers[kind.index()].owed.remove(&name);
+                continue;
+            };
+            let blockers = self.blockers(kind, &name, step.as_ref(), &mut in_use);
+            let waits = &mut self.waits[kind.index()];
+            let blocked = waits.any(blockers, &old_waits, now, self.settings.order_timeout);
+            let ledger = &mut self.ledgers[kind.index()];
+            if blocked {
+                complete &= step.is_none();
+            } else if step.is_none() && self.protocol == Protocol::StateOfTheWorld && !kind.is_full_state() {
+                // Absence says nothing in a partial response; the client lets go by itself.
+                ledger.held.drop(&name);
+                ledger.doubted.remove(&name);
+                continue;
+            } else {
+                steps.insert(Arc::clone(&name), step);
+            }
+            ledger.unsettled.insert(name);
+        }
+        (steps, complete || self.waits[kind.index()].is_any_over())
+    }
+
     /// The names that `step` has to wait for: clusters that must be acknowledged first, or `name` itself while
-    /// something the client holds still refers to it. `in_use` is for the calls that follow for the same type.
-    pub(super) fn blockers(
+    /// something the client holds still refers to it. `in_use` is kept for the next call for the same type.
+    fn blockers(
         &self,
         kind: Kind,
         name: &Name,
@@ -60,11 +108,8 @@ impl Session {
         }
         match step {
             Some(resource) => self.clusters_to_come(&resource.references().clusters),
-            None => {
-                let in_use = in_use.get_or_insert_with(|| self.in_use(kind));
-                let wait = in_use.contains(name) || self.came_along(kind, name);
-                if wait { vec![Arc::clone(name)] } else { Vec::new() }
-            }
+            None if in_use.get_or_insert_with(|| self.in_use(kind)).contains(name) => vec![Arc::clone(name)],
+            None => Vec::new(),
         }
     }
 
@@ -75,12 +120,14 @@ impl Session {
         if !ledger.seen {
             return Vec::new();
         }
+        let has = |name: &Name| ledger.held(name).is_some() && !ledger.may_have_dropped(name);
         let to_come = |name: &&Name| {
-            ledger.subscription.covers(name) && !ledger.holds(name) && !ledger.parked.contains_key(*name)
+            ledger.subscription.covers(name) && !has(name) && !ledger.parked.contains_key(*name)
         };
         clusters.into_iter().filter(to_come).cloned().collect()
     }
 
+    /// What the client may be using of one type.
     fn in_use(&self, kind: Kind) -> InUse {
         let mut in_use = InUse::default();
         match kind {
@@ -88,6 +135,8 @@ impl Session {
                 for kind in [Kind::Listener, Kind::Route] {
                     in_use.add(self.ledger(kind), |resource| &resource.references().clusters);
                 }
+                // A client that came back speaks of its clusters first; its routes may still name any of them.
+                in_use.anything |= self.ledger(kind).resumed && self.is_unheard_of_routes();
             }
             Kind::Route => in_use.add(self.ledger(Kind::Listener), |listener| &listener.references().routes),
             Kind::Endpoint => {
@@ -98,14 +147,51 @@ impl Session {
         in_use
     }
 
-    /// Whether `name` is a cluster from before a reconnect, and the client has not said yet what else it has: it
-    /// speaks of its clusters first, and its routes may still name this one.
-    fn came_along(&self, kind: Kind, name: &Name) -> bool {
-        let unheard = !self.ledger(Kind::Listener).seen || !self.ledger(Kind::Route).seen;
-        kind == Kind::Cluster && unheard && matches!(self.ledger(kind).held(name), Some(Held::Foreign(_)))
+    /// Whether the client has yet to say which routes it has, in listeners or by name.
+    fn is_unheard_of_routes(&self) -> bool {
+        !self.ledger(Kind::Listener).seen
+            || (!self.ledger(Kind::Route).seen && !self.in_use(Kind::Route).is_empty())
+    }
+
+    /// What a cluster in flight warms on, where its assignment is gone from the newest snapshot or was refused: what the
+    /// client had last, or no endpoints. Without it the client would never acknowledge the cluster, and hear of no other.
+    fn stand_in(&self, kind: Kind, name: &Name, snapshot: &Snapshot) -> Option<Arc<Resource>> {
+        let ledger = self.ledger(kind);
+        let newest = snapshot.get(kind, name).map(|resource| resource.version());
+        let may_be_sent = newest.is_some() && !ledger.refused(name, newest);
+        let wanted = kind == Kind::Endpoint && ledger.owed.contains(name) && ledger.subscription.covers(name);
+        if may_be_sent || !wanted {
+            return None;
+        }
+        let warms = |cluster: &Arc<Resource>| cluster.references().assignment.as_ref() == Some(name);
+        self.ledger(Kind::Cluster).in_flight().any(warms).then(|| {
+            let held = ledger.held(name).and_then(Held::known).map(Arc::clone);
+            held.unwrap_or_else(|| Arc::new(Resource::empty_assignment(name)))
+        })
     }
 
     const fn ledger(&self, kind: Kind) -> &Ledger {
         &self.ledgers[kind.index()]
+    }
+}
+
+impl Ledger {
+    /// Whether the client was told to drop `name`, whatever the newest snapshot says, and has not accepted that, or
+    /// has not accepted what it was told since.
+    fn may_have_dropped(&self, name: &Name) -> bool {
+        self.outstanding.as_ref().is_some_and(|outstanding| outstanding.steps.get(name) == Some(&None))
+            || self.doubted.get(name).is_some_and(|steps| steps.contains(&None))
+    }
+
+    /// What the outstanding response may change at the client. State of the world: a response that says what the client
+    /// accepted last takes back what it may have taken in since.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.outstanding.iter().flat_map(|outstanding| {
+            let doubted = self.doubted.keys().filter(|name| !outstanding.steps.contains_key(*name));
+            let back = doubted
+                .filter(|_| outstanding.whole)
+                .filter_map(|name| self.held(name).and_then(Held::known));
+            outstanding.steps.values().flatten().chain(back)
+        })
     }
 }

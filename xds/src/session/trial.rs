@@ -79,6 +79,14 @@ impl Trial {
     }
 }
 
+/// Sends a group once more as it is: something that was refused with it went since, and may have been at fault.
+pub(super) fn try_again(bad: Charges, reason: Arc<str>) -> Verdict {
+    if bad.is_empty() {
+        return Verdict::Convict(bad, reason);
+    }
+    Verdict::Try(Trial { tried: bad, otherwise: Charges::new(), reason })
+}
+
 /// Convicts a group of one (or none); splits a larger one, trying first those whose names are not in `reason`.
 pub(super) fn try_or_convict(mut bad: Charges, reason: Arc<str>) -> Verdict {
     if bad.len() <= 1 {
