@@ -17,8 +17,8 @@ use super::PREFIX_BYTES;
 use super::response::{Encoded, RESOURCES};
 use crate::protobuf::{field_len, put_field, put_header};
 
-/// How much is copied at a time: what a frame of HTTP/2 carries unless agreed otherwise (`SETTINGS_MAX_FRAME_SIZE`).
-const PIECE: usize = 16 * 1024;
+/// How much is copied at a time. HTTP/2 keeps room for as many pieces as it ever had at once: few large ones cost less.
+const PIECE: usize = 64 * 1024;
 /// From this size on a resource is not copied: all connections send the same memory.
 const LARGE: usize = 4 * 1024;
 
