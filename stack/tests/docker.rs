@@ -4,6 +4,7 @@
 
 mod common;
 mod compose;
+mod lossless;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -59,7 +60,12 @@ const TESTS: &[(&str, Test)] = &[
     ("acknowledged_writes_survive_down_and_up", acknowledged_writes_survive_down_and_up),
 ];
 
+fn tests() -> Vec<(&'static str, Test)> {
+    TESTS.iter().chain(lossless::TESTS).copied().collect()
+}
+
 fn main() -> ExitCode {
+    let tests = tests();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let required = std::env::var("REQUIRE_DOCKER").is_ok_and(|value| value == "1");
@@ -70,13 +76,13 @@ fn main() -> ExitCode {
         }
         eprintln!("the Docker tests are ignored: {reason:#}");
         let ignored = |(name, _): &(&str, Test)| Trial::test(*name, || Ok(())).with_ignored_flag(true);
-        return libtest_mimic::run(&arguments, TESTS.iter().map(ignored).collect()).exit_code();
+        return libtest_mimic::run(&arguments, tests.iter().map(ignored).collect()).exit_code();
     }
     let wanted = |(name, _): &&(&str, Test)| {
         arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
     };
-    if arguments.list || !TESTS.iter().any(|test| wanted(&test)) {
-        let trials = TESTS.iter().map(|(name, _)| Trial::test(*name, || Ok(())));
+    if arguments.list || !tests.iter().any(|test| wanted(&test)) {
+        let trials = tests.iter().map(|(name, _)| Trial::test(*name, || Ok(())));
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
     let system = std::sync::Arc::new(Compose::new());
@@ -84,9 +90,9 @@ fn main() -> ExitCode {
     let mut conclusion = None;
     match started {
         Ok(()) => {
-            let trials = TESTS.iter().map(|(name, test)| {
+            let trials = tests.into_iter().map(|(name, test)| {
                 let system = std::sync::Arc::clone(&system);
-                Trial::test(*name, move || test(&system).map_err(|error| format!("{error:#}").into()))
+                Trial::test(name, move || test(&system).map_err(|error| format!("{error:#}").into()))
             });
             conclusion = Some(libtest_mimic::run(&arguments, trials.collect()));
         }

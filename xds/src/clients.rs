@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::watch;
 
 use crate::session::{Protocol, Scope, Session, TypeStatus};
 
@@ -18,6 +19,8 @@ pub struct Clients(Arc<Registry>);
 struct Registry {
     streams: Mutex<BTreeMap<u64, Arc<Stream>>>,
     next_id: AtomicU64,
+    /// Counts what happened to any of them.
+    changes: watch::Sender<u64>,
 }
 
 /// A stream, shared between its driver and those who ask. The lock is held for one step of the session, or while its
@@ -71,6 +74,16 @@ impl Clients {
         self.len() == 0
     }
 
+    /// Changes whenever a client connects, leaves, or answers a response: what [`list`](Self::list) says may differ.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     pub(crate) fn register(
         &self,
         peer: String,
@@ -82,6 +95,7 @@ impl Clients {
         let session = Mutex::new(session);
         let stream = Arc::new(Stream { id, peer, protocol, scope, opened: SystemTime::now(), session });
         self.0.streams.lock().insert(id, Arc::clone(&stream));
+        self.changed();
         Registered { clients: self.clone(), stream }
     }
 }
@@ -117,6 +131,11 @@ impl Registered {
         self.stream.scope
     }
 
+    /// Tells those who wait that this client answered.
+    pub(crate) fn answered(&self) {
+        self.clients.changed();
+    }
+
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
         self.stream.session.lock()
     }
@@ -125,5 +144,6 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.clients.0.streams.lock().remove(&self.stream.id);
+        self.clients.changed();
     }
 }

@@ -27,7 +27,7 @@ fn settled(first: &std::sync::Arc<Snapshot>, clusters: &[&str]) -> Stream {
 }
 
 #[test]
-fn a_route_waits_for_the_ack_of_its_new_cluster() {
+fn r19_a_route_waits_for_the_ack_of_its_new_cluster() {
     let one = snapshot(world(&["a"]));
     let mut stream = settled(&one, &["a"]);
     let responses = stream.publish(&after(&one, world(&["a", "b"])));
@@ -39,7 +39,7 @@ fn a_route_waits_for_the_ack_of_its_new_cluster() {
 }
 
 #[test]
-fn a_route_waits_for_nobody_for_ever() {
+fn r19_a_route_waits_for_nobody_for_ever() {
     let one = snapshot(world(&["a"]));
     let mut stream = settled(&one, &["a"]);
     stream.publish(&after(&one, world(&["a", "b"])));
@@ -52,7 +52,7 @@ fn a_route_waits_for_nobody_for_ever() {
 }
 
 #[test]
-fn a_refused_cluster_holds_up_no_route() {
+fn r19_a_refused_cluster_holds_up_no_route() {
     let one = snapshot(world(&["a"]));
     let mut stream = settled(&one, &["a"]);
     let responses = stream.publish(&after(&one, world(&["a", "b"])));
@@ -60,7 +60,7 @@ fn a_refused_cluster_holds_up_no_route() {
 }
 
 #[test]
-fn a_cluster_goes_after_the_route_that_named_it() {
+fn r20_a_cluster_goes_after_the_route_that_named_it() {
     let one = snapshot(world(&["a", "b"]));
     let mut stream = settled(&one, &["a", "b"]);
     let responses = stream.publish(&after(&one, world(&["a"])));
@@ -74,7 +74,7 @@ fn a_cluster_goes_after_the_route_that_named_it() {
 }
 
 #[test]
-fn in_sotw_the_union_goes_first_and_the_trimmed_set_after() {
+fn r20_in_sotw_the_union_goes_first_and_the_trimmed_set_after() {
     let one = snapshot(world(&["a"]));
     let mut stream = Stream::sotw();
     stream.publish(&one);
@@ -93,7 +93,7 @@ fn in_sotw_the_union_goes_first_and_the_trimmed_set_after() {
 }
 
 #[test]
-fn a_changed_cluster_is_owed_its_endpoints_again() {
+fn r21_a_changed_cluster_is_owed_its_endpoints_again() {
     let one = snapshot(world(&["a", "b"]));
     let mut stream = settled(&one, &["a", "b"]);
     let mut changed = world(&["a", "b"]);
@@ -104,13 +104,13 @@ fn a_changed_cluster_is_owed_its_endpoints_again() {
 }
 
 #[test]
-fn every_eds_cluster_has_an_assignment() {
+fn r22_every_eds_cluster_has_an_assignment() {
     let one = snapshot([cluster("a", 1)]);
     assert!(one.get(Endpoint, "a").is_some());
 }
 
 #[test]
-fn a_reconnecting_client_is_sent_what_differs_and_told_what_is_gone() {
+fn r23_a_reconnecting_client_is_sent_what_differs_and_told_what_is_gone() {
     let one = snapshot(world(&["a", "b"]));
     let mut stream = Stream::delta();
     stream.publish(&one);
@@ -130,7 +130,7 @@ fn a_reconnecting_client_is_sent_what_differs_and_told_what_is_gone() {
 }
 
 #[test]
-fn a_reconnecting_client_that_is_up_to_date_hears_nothing_of_its_clusters() {
+fn r23_a_reconnecting_client_that_is_up_to_date_hears_nothing_of_its_clusters() {
     let one = snapshot(world(&["a"]));
     let mut stream = Stream::delta();
     stream.publish(&one);
@@ -138,7 +138,7 @@ fn a_reconnecting_client_that_is_up_to_date_hears_nothing_of_its_clusters() {
 }
 
 #[test]
-fn endpoints_are_always_sent_again_on_a_reconnect() {
+fn r21_endpoints_are_always_sent_again_on_a_reconnect() {
     let one = snapshot(world(&["a"]));
     let mut stream = Stream::delta();
     stream.publish(&one);
@@ -147,7 +147,7 @@ fn endpoints_are_always_sent_again_on_a_reconnect() {
 }
 
 #[test]
-fn one_response_a_type_is_in_flight_and_the_newest_snapshot_wins() {
+fn r24_one_response_a_type_is_in_flight_and_the_newest_snapshot_wins() {
     let one = snapshot([endpoints("a", 1)]);
     let mut stream = Stream::delta();
     stream.publish(&one);
@@ -162,7 +162,7 @@ fn one_response_a_type_is_in_flight_and_the_newest_snapshot_wins() {
 }
 
 #[test]
-fn a_change_that_is_undone_while_in_flight_is_not_lost() {
+fn r24_a_change_that_is_undone_while_in_flight_is_not_lost() {
     let one = snapshot([endpoints("a", 1)]);
     let mut stream = Stream::delta();
     stream.publish(&one);
@@ -177,12 +177,32 @@ fn a_change_that_is_undone_while_in_flight_is_not_lost() {
 }
 
 #[test]
-fn a_snapshot_with_a_dangling_route_is_refused() {
+fn r19_a_snapshot_with_a_dangling_route_is_refused() {
     let error = Snapshot::default().next([routes("http", &["nowhere"])]).unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
 
 #[test]
-fn a_name_that_occurs_twice_is_refused() {
+fn r01_a_name_that_occurs_twice_is_refused() {
     assert!(Snapshot::default().next([cluster("a", 1), cluster("a", 2)]).is_err());
+}
+
+#[test]
+fn r25_an_endpoint_that_goes_is_sent_though_routes_wait() {
+    let one = snapshot(world(&["a"]));
+    let mut stream = settled(&one, &["a"]);
+    let mut next = world(&["a", "b"]);
+    next[3] = endpoints("a", 0);
+    let responses = stream.publish(&after(&one, next));
+    assert_eq!(kinds(&responses), [Cluster, Endpoint], "the route waits for its new cluster");
+    assert_eq!(listed(&responses[1]), ["a"]);
+}
+
+#[test]
+fn r25_clusters_that_did_not_change_are_not_sent_again() {
+    let one = snapshot(world(&["a", "b"]));
+    let mut stream = settled(&one, &["a", "b"]);
+    let mut changed = world(&["a", "b"]);
+    changed[2] = cluster("a", 2);
+    assert_eq!(listed(&stream.publish(&after(&one, changed))[0]), ["a"]);
 }

@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher};
 use socket::*;
 use support::{after, cluster, endpoints, snapshot};
 use tonic::Code;
+use xds_server::session::Sync;
 use xds_server::{Kind, Resource};
 
 async fn ask(server: &Server, request: ClientStatusRequest) -> Result<ClientStatusResponse, tonic::Status> {
@@ -143,4 +144,26 @@ async fn r29_secrets_are_told_by_name_only_and_contents_can_be_left_out() {
     let request = ClientStatusRequest { exclude_resource_contents: true, ..Default::default() };
     let answer = ask(&server, request).await.unwrap();
     assert!(answer.config[0].generic_xds_configs.iter().all(|config| config.xds_config.is_none()));
+}
+
+#[tokio::test]
+async fn r29_who_waits_for_an_answer_is_told_when_there_is_one() {
+    let server = Server::start(&snapshot([endpoints("a", 1)])).await;
+    let clients = server.xds.clients();
+    let mut changes = clients.changes();
+    let mut stream = server.delta().await;
+    stream.subscribe(Kind::Endpoint, &["a"]).await;
+    let response = stream.response().await;
+    stream.ack(&response).await;
+    let acknowledged = || {
+        let listed = clients.list();
+        listed.iter().any(|client| client.types.iter().any(|of| of.resources[0].sync == Sync::Acknowledged))
+    };
+    while !acknowledged() {
+        soon(changes.changed()).await.unwrap();
+    }
+    drop(stream);
+    while !clients.is_empty() {
+        soon(changes.changed()).await.unwrap();
+    }
 }

@@ -14,7 +14,7 @@ fn two_clusters() -> Arc<Snapshot> {
 }
 
 #[test]
-fn an_empty_first_request_is_the_wildcard_in_both_protocols() {
+fn r12_an_empty_first_request_is_the_wildcard_in_both_protocols() {
     for mut stream in [Stream::delta(), Stream::sotw()] {
         stream.publish(&two_clusters());
         let sotw = Request { wants: Wants::Names(vec![]), ..update_request(Cluster, &[], &[]) };
@@ -29,7 +29,7 @@ fn an_empty_first_request_is_the_wildcard_in_both_protocols() {
 }
 
 #[test]
-fn once_a_name_was_given_an_empty_list_means_nothing() {
+fn r12_once_a_name_was_given_an_empty_list_means_nothing() {
     let mut stream = Stream::sotw();
     stream.publish(&two_clusters());
     let first = stream.want(Cluster, &["a"]);
@@ -40,7 +40,7 @@ fn once_a_name_was_given_an_empty_list_means_nothing() {
 }
 
 #[test]
-fn a_name_beside_the_legacy_wildcard_keeps_the_wildcard_in_delta() {
+fn r12_a_name_beside_the_legacy_wildcard_keeps_the_wildcard_in_delta() {
     let mut stream = Stream::delta();
     let one = two_clusters();
     stream.publish(&one);
@@ -53,7 +53,7 @@ fn a_name_beside_the_legacy_wildcard_keeps_the_wildcard_in_delta() {
 }
 
 #[test]
-fn the_wildcard_may_be_unsubscribed() {
+fn r12_the_wildcard_may_be_unsubscribed() {
     let mut stream = Stream::delta();
     let one = two_clusters();
     stream.publish(&one);
@@ -65,7 +65,7 @@ fn the_wildcard_may_be_unsubscribed() {
 }
 
 #[test]
-fn endpoints_and_routes_have_no_wildcard() {
+fn r12_endpoints_and_routes_have_no_wildcard() {
     let mut stream = Stream::sotw();
     stream.publish(&two_clusters());
     let responses = stream.want(Endpoint, &[]);
@@ -76,7 +76,7 @@ fn endpoints_and_routes_have_no_wildcard() {
 }
 
 #[test]
-fn a_wildcard_on_a_type_with_nothing_is_answered_with_an_empty_response() {
+fn r17_a_wildcard_on_a_type_with_nothing_is_answered_with_an_empty_response() {
     for (mut stream, request) in [
         (Stream::delta(), update_request(Listener, &[], &[])),
         (Stream::sotw(), names_request(Listener, &[], "")),
@@ -89,14 +89,14 @@ fn a_wildcard_on_a_type_with_nothing_is_answered_with_an_empty_response() {
 }
 
 #[test]
-fn nothing_is_served_before_the_first_snapshot() {
+fn r11_nothing_is_served_before_the_first_snapshot() {
     let mut stream = Stream::delta();
     assert!(stream.update(Cluster, &[], &[]).is_empty());
     assert_eq!(listed(&stream.publish(&two_clusters())[0]), ["a", "b"]);
 }
 
 #[test]
-fn an_ack_is_never_answered() {
+fn r07_an_ack_is_never_answered() {
     let mut stream = Stream::delta();
     stream.publish(&two_clusters());
     let first = stream.update(Cluster, &[], &[]);
@@ -110,7 +110,7 @@ fn an_ack_is_never_answered() {
 }
 
 #[test]
-fn an_equal_snapshot_sends_nothing() {
+fn r07_an_equal_snapshot_sends_nothing() {
     let mut stream = Stream::delta();
     let one = two_clusters();
     stream.publish(&one);
@@ -124,7 +124,7 @@ fn an_equal_snapshot_sends_nothing() {
 }
 
 #[test]
-fn error_detail_alone_makes_a_nack() {
+fn r06_error_detail_alone_makes_a_nack() {
     let mut stream = Stream::delta();
     stream.publish(&two_clusters());
     let first = stream.update(Cluster, &["a"], &[]);
@@ -133,7 +133,7 @@ fn error_detail_alone_makes_a_nack() {
 }
 
 #[test]
-fn a_refused_version_is_parked_until_its_content_differs() {
+fn r08_a_refused_version_is_parked_until_its_content_differs() {
     let mut stream = Stream::delta();
     let one = two_clusters();
     stream.publish(&one);
@@ -146,7 +146,7 @@ fn a_refused_version_is_parked_until_its_content_differs() {
 }
 
 #[test]
-fn the_bad_one_among_many_is_found_and_the_rest_gets_through() {
+fn r08_the_bad_one_among_many_is_found_and_the_rest_gets_through() {
     for protocol in ["delta", "sotw"] {
         for reason in ["c07 is bad", "words that name nobody"] {
             let names: Vec<String> = (0..20).map(|n| format!("c{n:02}")).collect();
@@ -184,7 +184,7 @@ fn the_bad_one_among_many_is_found_and_the_rest_gets_through() {
 }
 
 #[test]
-fn names_on_a_nack_count() {
+fn r08_names_on_a_nack_count() {
     let mut stream = Stream::delta();
     stream.publish(&two_clusters());
     let first = stream.update(Cluster, &["a"], &[]);
@@ -194,7 +194,7 @@ fn names_on_a_nack_count() {
 }
 
 #[test]
-fn names_on_a_stale_nonce_do_not_starve_in_sotw() {
+fn r09_names_on_a_stale_nonce_do_not_starve_in_sotw() {
     let mut stream = Stream::sotw();
     stream.publish(&two_clusters());
     let first = stream.want(Endpoint, &["a"]);
@@ -207,7 +207,7 @@ fn names_on_a_stale_nonce_do_not_starve_in_sotw() {
 }
 
 #[test]
-fn the_same_nonce_with_other_names_is_answered_at_once() {
+fn r09_the_same_nonce_with_other_names_is_answered_at_once() {
     let mut stream = Stream::sotw();
     stream.publish(&two_clusters());
     let first = stream.want(Endpoint, &["a"]);
@@ -217,7 +217,7 @@ fn the_same_nonce_with_other_names_is_answered_at_once() {
 }
 
 #[test]
-fn delta_names_count_whatever_the_nonce() {
+fn r10_delta_names_count_whatever_the_nonce() {
     for nonce in ["", "999", "1"] {
         let mut stream = Stream::delta();
         stream.publish(&two_clusters());
@@ -232,7 +232,7 @@ fn delta_names_count_whatever_the_nonce() {
 }
 
 #[test]
-fn a_first_request_is_answered_whatever_nonce_it_carries() {
+fn r11_a_first_request_is_answered_whatever_nonce_it_carries() {
     let mut stream = Stream::sotw();
     stream.publish(&two_clusters());
     let responses = stream.send(names_request(Cluster, &[], "41"));
@@ -244,7 +244,7 @@ fn a_first_request_is_answered_whatever_nonce_it_carries() {
 }
 
 #[test]
-fn a_name_is_sent_again_when_it_is_subscribed_again() {
+fn r14_a_name_is_sent_again_when_it_is_subscribed_again() {
     let mut stream = Stream::delta();
     stream.publish(&two_clusters());
     let first = stream.update(Endpoint, &["a"], &[]);
@@ -259,7 +259,7 @@ fn a_name_is_sent_again_when_it_is_subscribed_again() {
 }
 
 #[test]
-fn unsubscribing_what_the_wildcard_covers_is_answered_with_its_state() {
+fn r15_unsubscribing_what_the_wildcard_covers_is_answered_with_its_state() {
     let mut stream = Stream::delta();
     stream.publish(&two_clusters());
     let first = stream.update(Cluster, &["*", "a"], &[]);
@@ -269,7 +269,7 @@ fn unsubscribing_what_the_wildcard_covers_is_answered_with_its_state() {
 }
 
 #[test]
-fn an_unknown_unsubscribe_is_harmless() {
+fn r15_an_unknown_unsubscribe_is_harmless() {
     let mut stream = Stream::delta();
     stream.publish(&two_clusters());
     let first = stream.update(Endpoint, &["a"], &[]);
@@ -278,7 +278,7 @@ fn an_unknown_unsubscribe_is_harmless() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_told_once_and_sent_when_it_appears() {
+fn r16_a_name_that_does_not_exist_is_told_once_and_sent_when_it_appears() {
     let mut stream = Stream::delta();
     let one = two_clusters();
     stream.publish(&one);
@@ -298,7 +298,7 @@ fn a_name_that_does_not_exist_is_told_once_and_sent_when_it_appears() {
 }
 
 #[test]
-fn names_on_listeners_and_clusters_are_served() {
+fn r13_names_on_listeners_and_clusters_are_served() {
     let one = snapshot([listener("web", "r"), listener("api", "r"), routes("r", &[])]);
     let mut stream = Stream::sotw();
     stream.publish(&one);
@@ -307,7 +307,7 @@ fn names_on_listeners_and_clusters_are_served() {
 }
 
 #[test]
-fn sotw_lists_all_clusters_and_only_changed_endpoints() {
+fn r18_sotw_lists_all_clusters_and_only_changed_endpoints() {
     let mut stream = Stream::sotw();
     let one = two_clusters();
     stream.publish(&one);
@@ -323,4 +323,28 @@ fn sotw_lists_all_clusters_and_only_changed_endpoints() {
     let next = after(&next, [cluster("a", 2), cluster("b", 1), endpoints("a", 2), endpoints("b", 1)]);
     let responses = stream.publish(&next);
     assert_eq!(listed(&responses[0]), ["a", "b"]);
+}
+
+#[test]
+fn r15_what_a_request_subscribes_to_and_unsubscribes_from_is_not_subscribed_to() {
+    let mut stream = Stream::delta();
+    let one = two_clusters();
+    stream.publish(&one);
+    assert_eq!(listed(&stream.update(Endpoint, &["a", "b"], &["a"])[0]), ["b"]);
+}
+
+#[test]
+fn r30_a_listener_for_grpc_is_found_by_name_and_stands_in_the_wildcard_beside_the_others() {
+    let one =
+        snapshot([api_listener("backend", "r"), listener("web", "r"), routes("r", &["a"]), cluster("a", 1)]);
+    let mut grpc = Stream::sotw();
+    grpc.publish(&one);
+    for (kind, name) in [(Listener, "backend"), (Route, "r"), (Cluster, "a"), (Endpoint, "a")] {
+        let responses = grpc.want(kind, &[name]);
+        assert_eq!((kinds(&responses), listed(&responses[0])), (vec![kind], vec![name]));
+        assert!(grpc.ack_wanting(&responses[0], &[name]).is_empty());
+    }
+    let mut envoy = Stream::delta();
+    envoy.publish(&one);
+    assert_eq!(listed(&envoy.update(Listener, &[], &[])[0]), ["backend", "web"]);
 }

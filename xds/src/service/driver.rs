@@ -209,11 +209,13 @@ impl<V: Variant> Driver<V> {
                 self.causes[kind.index()] = Some(Instant::now());
             }
             Event::Acknowledged { parked } => {
+                self.client.answered();
                 debug!(node = self.node(), %kind, "ACK");
                 metrics.acknowledged(kind, self.causes[kind.index()].map(|cause| cause.elapsed()));
                 self.note_refusals(kind, &parked);
             }
             Event::Refused { reason, parked } => {
+                self.client.answered();
                 metrics.refused(kind);
                 if parked.is_empty() {
                     debug!(node = self.node(), %kind, reason, "NACK; looking for the resource at fault");

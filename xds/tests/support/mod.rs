@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
 };
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
-use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
+use envoy_types::pb::envoy::config::listener::v3::{ApiListener, Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, VirtualHost};
@@ -65,13 +65,24 @@ pub fn routes(name: &str, clusters: &[&str]) -> Resource {
     })
 }
 
-/// An HTTP listener that asks for a route configuration.
-pub fn listener(name: &str, route: &str) -> Resource {
+/// A listener for gRPC without a proxy (gRFC A27).
+pub fn api_listener(name: &str, route: &str) -> Resource {
+    let api_listener = Some(ApiListener { api_listener: Some(manager(route)) });
+    Resource::from(&Listener { name: name.into(), api_listener, ..Default::default() })
+}
+
+/// An HTTP connection manager that asks for a route configuration.
+fn manager(route: &str) -> Any {
     let rds = Rds { route_config_name: route.into(), ..Default::default() };
     let manager =
         HttpConnectionManager { route_specifier: Some(RouteSpecifier::Rds(rds)), ..Default::default() };
     let type_url = format!("type.googleapis.com/{}", HttpConnectionManager::full_name());
-    let config = ConfigType::TypedConfig(Any { type_url, value: manager.encode_to_vec() });
+    Any { type_url, value: manager.encode_to_vec() }
+}
+
+/// An HTTP listener that asks for a route configuration.
+pub fn listener(name: &str, route: &str) -> Resource {
+    let config = ConfigType::TypedConfig(manager(route));
     let filter = Filter { name: "http".into(), config_type: Some(config) };
     Resource::from(&Listener {
         name: name.into(),
