@@ -129,7 +129,7 @@ impl Resource {
     }
 
     /// The encoded `envoy.service.discovery.v3.Resource`: an element of a delta response.
-    pub(crate) fn entry(&self) -> &[u8] {
+    pub(crate) const fn entry(&self) -> &Bytes {
         &self.entry
     }
 

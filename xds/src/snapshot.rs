@@ -19,6 +19,9 @@ pub type Section = BTreeMap<Name, Arc<Resource>>;
 #[derive(Clone)]
 pub struct Snapshot {
     sections: [Arc<Section>; Kind::ALL.len()],
+    /// The names in each section: one allocation for as long as no name comes or goes, so that those who ask for all of
+    /// them can share it.
+    names: [Arc<BTreeSet<Name>>; Kind::ALL.len()],
     version: Version,
     predecessor: Option<Version>,
     changed: [Vec<Name>; Kind::ALL.len()],
@@ -29,6 +32,7 @@ impl Default for Snapshot {
     fn default() -> Self {
         Self {
             sections: Default::default(),
+            names: Default::default(),
             version: Version::of(&[]),
             predecessor: None,
             changed: Default::default(),
@@ -112,15 +116,27 @@ impl Snapshot {
     fn succeed(&self, sections: [Section; Kind::ALL.len()]) -> Self {
         let mut changed: [Vec<Name>; Kind::ALL.len()] = Default::default();
         let mut shared = self.sections.clone();
+        let mut all_names = self.names.clone();
         for (kind, section) in Kind::ALL.into_iter().zip(sections) {
             let names = difference(self.section(kind), &section);
             if !names.is_empty() {
                 changed[kind.index()] = names;
+                let same = section.keys().eq(all_names[kind.index()].iter());
+                if !same {
+                    all_names[kind.index()] = Arc::new(section.keys().cloned().collect());
+                }
                 shared[kind.index()] = Arc::new(section);
             }
         }
         let version = Version::of_list(shared.iter().flat_map(|section| section.values()));
-        Self { sections: shared, version, predecessor: Some(self.version), changed, born: Instant::now() }
+        Self {
+            sections: shared,
+            names: all_names,
+            version,
+            predecessor: Some(self.version),
+            changed,
+            born: Instant::now(),
+        }
     }
 
     /// All resources of one type.
@@ -131,6 +147,11 @@ impl Snapshot {
 
     pub(crate) fn shared_section(&self, kind: Kind) -> &Arc<Section> {
         &self.sections[kind.index()]
+    }
+
+    /// The names in one section; the predecessor's own allocation where they are the same.
+    pub(crate) const fn names(&self, kind: Kind) -> &Arc<BTreeSet<Name>> {
+        &self.names[kind.index()]
     }
 
     /// When it was made.

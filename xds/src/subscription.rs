@@ -15,7 +15,8 @@ pub(crate) const WILDCARD: &str = "*";
 /// The subscription of one stream to one type.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Subscription {
-    names: BTreeSet<Name>,
+    /// Shared with all that ask for the same, once it is what a snapshot has.
+    names: Arc<BTreeSet<Name>>,
     wildcard: bool,
     /// Whether a name, `*` included, was ever given: from then on an empty list means nothing.
     named: bool,
@@ -53,8 +54,17 @@ impl Subscription {
         self.wildcard
     }
 
-    pub(crate) const fn all_names(&self) -> &BTreeSet<Name> {
+    pub(crate) fn all_names(&self) -> &BTreeSet<Name> {
         &self.names
+    }
+
+    /// Keeps `names` in place of its own, where they are the same: most clients ask for every assignment there is.
+    pub(crate) fn share(&mut self, names: &Arc<BTreeSet<Name>>) {
+        let same =
+            !Arc::ptr_eq(&self.names, names) && self.names.len() == names.len() && self.names == *names;
+        if same {
+            self.names = Arc::clone(names);
+        }
     }
 
     /// State of the world: `names` is the whole of what the client wants from now on. `share` gives a name that is
@@ -75,7 +85,10 @@ impl Subscription {
             wildcard_asked: wildcard && !self.wildcard,
             wildcard_dropped: self.wildcard && !wildcard,
         };
-        self.names = wanted;
+        // With the same names on every ACK, as clients have them, what is shared stays so.
+        if *self.names != wanted {
+            self.names = Arc::new(wanted);
+        }
         self.wildcard = wildcard;
         change
     }
@@ -102,7 +115,11 @@ impl Subscription {
         self.named |= !subscribe.is_empty();
         for name in subscribe.iter().filter(|name| is_a_name(kind, name)) {
             let name = self.names.get(name.as_str()).map_or_else(|| share(name), Arc::clone);
-            if self.names.insert(Arc::clone(&name)) && !before {
+            let new = !self.names.contains(&name);
+            if new {
+                Arc::make_mut(&mut self.names).insert(Arc::clone(&name));
+            }
+            if new && !before {
                 change.gained.insert(Arc::clone(&name));
             }
             change.asked.push(name);
@@ -111,7 +128,9 @@ impl Subscription {
             if kind.allows_wildcard() && name == WILDCARD {
                 change.wildcard_dropped = std::mem::take(&mut self.wildcard);
                 change.wildcard_asked = false;
-            } else if let Some(name) = self.names.take(name.as_str()) {
+            } else if self.names.contains(name.as_str())
+                && let Some(name) = Arc::make_mut(&mut self.names).take(name.as_str())
+            {
                 change.asked.retain(|asked| *asked != name);
                 change.dropped.push(name);
             } else if self.wildcard {
@@ -127,4 +146,31 @@ impl Subscription {
 /// `*` names nothing on the types without a wildcard, and is the wildcard on the others.
 fn is_a_name(kind: Kind, name: &str) -> bool {
     !(kind.allows_wildcard() && name == WILDCARD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn those_who_ask_for_the_same_share_one_list_until_one_of_them_asks_for_more() {
+        let there_is = Arc::new(BTreeSet::from(["a".into(), "b".into()]));
+        let mut subscriptions = [Subscription::default(), Subscription::default()];
+        for subscription in &mut subscriptions {
+            subscription.update(Kind::Endpoint, true, &names(&["a", "b"]), &[], |name| name.into());
+            subscription.share(&there_is);
+            assert!(Arc::ptr_eq(&subscription.names, &there_is));
+        }
+        let [one, other] = &mut subscriptions;
+        one.update(Kind::Endpoint, false, &names(&["c"]), &names(&["a"]), |name| name.into());
+        one.share(&there_is);
+        assert!(one.covers("c") && !one.covers("a"));
+        assert!(other.covers("a") && !other.covers("c"));
+        other.replace(Kind::Endpoint, &names(&["b", "a"]), |name| name.into());
+        assert!(Arc::ptr_eq(&other.names, &there_is));
+    }
 }

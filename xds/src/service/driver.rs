@@ -5,11 +5,11 @@
 //! stream that ends takes all of its state with it.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use futures::stream::BoxStream;
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::XdsService;
@@ -17,20 +17,21 @@ use crate::clients::Registered;
 use crate::kind::Kind;
 use crate::session::{Event, Refusal, Response, Scope, Session, Violation};
 use crate::source::SnapshotReceiver;
-use crate::wire::{Encoded, Unreadable, Variant};
+use crate::wire::{Encoded, Requests, Unreadable, Variant};
 
 /// The responses to a stream of requests.
 pub(super) fn open<V: Variant>(
     xds: &XdsService,
     scope: Scope,
-    requests: tonic::Request<Streaming<V::Request>>,
+    peer: Option<SocketAddr>,
+    requests: Requests<V::Request>,
 ) -> BoxStream<'static, Result<Encoded, Status>> {
-    let peer = requests.remote_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
     debug!(%peer, protocol = ?V::PROTOCOL, ?scope, "xDS stream opened");
     let session = Session::new(V::PROTOCOL, scope, xds.0.settings.clone());
     xds.0.metrics.opened(V::PROTOCOL);
     let driver = Driver::<V> {
-        requests: requests.into_inner(),
+        requests,
         snapshots: None,
         client: xds.0.clients.register(peer, V::PROTOCOL, scope, session),
         node: None,
@@ -51,7 +52,7 @@ pub(super) fn open<V: Variant>(
 }
 
 struct Driver<V: Variant> {
-    requests: Streaming<V::Request>,
+    requests: Requests<V::Request>,
     /// From the first request on, which says who asks.
     snapshots: Option<SnapshotReceiver>,
     client: Registered,

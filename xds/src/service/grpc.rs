@@ -3,25 +3,23 @@
 //! again for every client.
 
 use std::convert::Infallible;
-use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
-use futures::future::{BoxFuture, FutureExt, ready};
-use futures::stream::BoxStream;
+use std::future::{Ready, ready};
+
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::codegen::Service;
+use tonic::codegen::http::{self, HeaderValue, header::CONTENT_TYPE};
+use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::{Status, Streaming};
+use tonic::transport::server::TcpConnectInfo;
 
 use super::XdsService;
 use super::driver;
 use crate::kind::Kind;
 use crate::session::Scope;
-use crate::wire::{Codec, Delta, Encoded, StateOfTheWorld, Variant};
-
-/// Largest request that is read, in bytes. A reconnecting client lists everything it has: room for some 100,000 names.
-const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+use crate::wire::{Delta, Requests, Responses, StateOfTheWorld, Variant};
 
 /// A discovery service: its name, its two methods, what it carries.
 struct Discovery {
@@ -95,7 +93,7 @@ impl<const INDEX: usize> NamedService for Served<INDEX> {
 impl<const INDEX: usize> Service<http::Request<Body>> for Served<INDEX> {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -105,45 +103,29 @@ impl<const INDEX: usize> Service<http::Request<Body>> for Served<INDEX> {
         let Discovery { name, state_of_the_world, delta, scope } = &SERVICES[INDEX];
         let path = request.uri().path();
         let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(name)?.strip_prefix('/'));
-        if method == Some(state_of_the_world) {
-            Open::<StateOfTheWorld>::new(&self.0, *scope).serve(request)
+        let response = if method == Some(state_of_the_world) {
+            open::<StateOfTheWorld>(&self.0, *scope, request)
         } else if method == Some(delta) {
-            Open::<Delta>::new(&self.0, *scope).serve(request)
+            open::<Delta>(&self.0, *scope, request)
         } else {
-            let status =
-                Status::unimplemented(format!("{name} has {state_of_the_world} and {delta}, not {path}"));
-            ready(Ok(status.into_http())).boxed()
-        }
+            Err(Status::unimplemented(format!("{name} has {state_of_the_world} and {delta}, not {path}")))
+        };
+        ready(Ok(response.unwrap_or_else(Status::into_http)))
     }
 }
 
-/// Opens streams of one variant and scope.
-struct Open<V> {
-    xds: XdsService,
+/// Opens a stream.
+fn open<V: Variant>(
+    xds: &XdsService,
     scope: Scope,
-    variant: PhantomData<V>,
-}
-
-impl<V: Variant> Open<V> {
-    fn new(xds: &XdsService, scope: Scope) -> Self {
-        Self { xds: xds.clone(), scope, variant: PhantomData }
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, Status> {
+    if request.headers().get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
+        return Err(Status::unimplemented("requests must not be compressed"));
     }
-
-    fn serve(
-        self,
-        request: http::Request<Body>,
-    ) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
-        let mut grpc = Grpc::new(Codec::<V::Request>::default()).max_decoding_message_size(MAX_REQUEST_BYTES);
-        async move { Ok(grpc.streaming(self, request).await) }.boxed()
-    }
-}
-
-impl<V: Variant> StreamingService<V::Request> for Open<V> {
-    type Response = Encoded;
-    type ResponseStream = BoxStream<'static, Result<Encoded, Status>>;
-    type Future = BoxFuture<'static, Result<tonic::Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, requests: tonic::Request<Streaming<V::Request>>) -> Self::Future {
-        ready(Ok(tonic::Response::new(driver::open::<V>(&self.xds, self.scope, requests)))).boxed()
-    }
+    let peer = request.extensions().get().and_then(TcpConnectInfo::remote_addr);
+    let responses = driver::open::<V>(xds, scope, peer, Requests::new(request.into_body()));
+    let mut response = http::Response::new(Body::new(Responses::new(responses)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    Ok(response)
 }

@@ -157,9 +157,10 @@ impl Ledger {
         self.parked.get(name).is_some_and(|refusal| refusal.version == version)
     }
 
-    /// Shares what the client holds with all that hold the same, once nothing is under way.
+    /// Shares what the client asks for and holds with all others that do the same, once nothing is under way.
     pub(super) fn settle(&mut self, kind: Kind, snapshot: &Snapshot) {
         if self.seen && self.outstanding.is_none() && self.unsettled.is_empty() {
+            self.subscription.share(snapshot.names(kind));
             self.held.share(snapshot.shared_section(kind), self.parked.keys(), &self.subscription);
         }
     }

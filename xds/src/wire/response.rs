@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::BufMut;
+use bytes::Bytes;
 
 use crate::protobuf::{field_len, put_field, put_header};
 use crate::resource::Resource;
@@ -11,19 +11,18 @@ use crate::session::Response;
 /// Tag of `identifier` in `envoy.config.core.v3.ControlPlane`.
 const IDENTIFIER: u32 = 1;
 
-/// A response of which the size is known and nothing is copied yet.
+/// Tag of `resources`, the same in both protocols.
+pub(super) const RESOURCES: u32 = 2;
+
+/// A response of which the size is known and nothing is copied yet: the fields around the resources, then these.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// The fields around the resources.
     own: Vec<u8>,
     resources: Vec<Arc<Resource>>,
     /// How a resource stands in the response.
     part: fn(&Resource) -> &[u8],
     len: usize,
 }
-
-/// Tag of `resources`, the same in both protocols.
-const RESOURCES: u32 = 2;
 
 impl Encoded {
     fn new(own: Vec<u8>, resources: Vec<Arc<Resource>>, part: fn(&Resource) -> &[u8]) -> Self {
@@ -36,11 +35,19 @@ impl Encoded {
         self.len
     }
 
-    pub(crate) fn put(&self, buffer: &mut impl BufMut) {
-        buffer.put_slice(&self.own);
-        for resource in &self.resources {
-            put_field(buffer, RESOURCES, (self.part)(resource));
-        }
+    /// The fields around the resources, encoded.
+    pub(super) fn own(&self) -> &[u8] {
+        &self.own
+    }
+
+    /// What stands in the field of the resource at `index`.
+    pub(super) fn resource(&self, index: usize) -> Option<&[u8]> {
+        self.resources.get(index).map(|resource| (self.part)(resource))
+    }
+
+    /// The same, in the memory that all clients share.
+    pub(super) fn share(&self, index: usize) -> Option<Bytes> {
+        self.resources.get(index).map(|resource| resource.entry().slice_ref((self.part)(resource)))
     }
 }
 
@@ -66,7 +73,7 @@ pub(super) fn delta(response: Response, identifier: &str) -> Encoded {
     }
     put_header(&mut own, 7, field_len(IDENTIFIER, identifier.len()));
     put_field(&mut own, IDENTIFIER, identifier.as_bytes());
-    Encoded::new(own, response.resources, Resource::entry)
+    Encoded::new(own, response.resources, |resource| resource.entry())
 }
 
 #[cfg(test)]
@@ -101,8 +108,11 @@ mod tests {
     }
 
     fn bytes(encoded: &Encoded) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encoded.put(&mut bytes);
+        let mut bytes = encoded.own().to_vec();
+        for index in 0..encoded.resources.len() {
+            put_field(&mut bytes, RESOURCES, encoded.resource(index).unwrap());
+            assert_eq!(encoded.share(index).unwrap(), encoded.resource(index).unwrap());
+        }
         assert_eq!(bytes.len(), encoded.len());
         bytes
     }
