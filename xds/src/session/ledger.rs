@@ -19,6 +19,15 @@ const MAX_DOUBTS: usize = 4;
 /// One step of a client from what it has to what it shall have: a resource to take, or one to drop.
 pub(super) type Step = Option<Arc<Resource>>;
 
+/// Most bytes that are kept of a client's words.
+const MAX_WORDS: usize = 4_096;
+
+/// The first part of what a client says, however much it says.
+fn cut(words: &str) -> &str {
+    let end = (0..=MAX_WORDS.min(words.len())).rev().find(|end| words.is_char_boundary(*end));
+    &words[..end.unwrap_or_default()]
+}
+
 /// The response that a client has not answered yet; there is at most one a type.
 #[derive(Debug)]
 pub(super) struct Outstanding {
@@ -233,7 +242,7 @@ impl Ledger {
                     steps.retain(|step| Some(&step.as_ref().map(|resource| resource.version())) != refused);
                     !steps.is_empty()
                 });
-                let at = SystemTime::now();
+                let (reason, at) = (cut(&reason).into(), SystemTime::now());
                 let refusal = |(name, version)| Refusal { name, version, reason: Arc::clone(&reason), at };
                 let refusals: Vec<Refusal> = charges.into_iter().map(refusal).collect();
                 let parked = refusals.iter().map(|refusal| (Arc::clone(&refusal.name), refusal.clone()));
@@ -270,7 +279,7 @@ impl Ledger {
         for (name, version) in versions {
             let name = share(&name);
             self.unsettled.insert(Arc::clone(&name));
-            self.held.take_foreign(name, version);
+            self.held.take_foreign(name, cut(&version).to_owned());
         }
     }
 
