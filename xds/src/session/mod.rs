@@ -173,7 +173,7 @@ impl Session {
             let ledger = &mut self.ledgers[kind.index()];
             let since = self.snapshot.as_ref().map(|old| old.version());
             match since.and_then(|since| snapshot.changed_since(since, kind)) {
-                Some(names) => ledger.unsettle(names),
+                Some(names) => ledger.unsettle(names, kind, &snapshot),
                 None => ledger.unsettle_all(kind, Some(&snapshot)),
             }
             ledger.release_parked(kind, &snapshot, self.protocol.is_whole(kind));
