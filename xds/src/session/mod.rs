@@ -221,6 +221,11 @@ impl Session {
             return None;
         }
         (ledger.answer_due, ledger.whole_due) = (false, false);
+        let whole = self.protocol.is_whole(kind);
+        if whole {
+            // All that was asked for is answered, by being listed or not.
+            ledger.owed.clear();
+        }
         for (name, step) in &steps {
             ledger.owed.remove(name);
             let has_to_go = step.is_some() && snapshot.get(kind, name).is_none();
@@ -231,7 +236,6 @@ impl Session {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = ledger.response(self.protocol, kind, nonce.clone(), &steps);
-        let whole = self.protocol.is_whole(kind);
         ledger.outstanding = Some(Outstanding { nonce, steps, diminished: false, whole, trial });
         if kind == Kind::Cluster {
             self.owe_assignments();
