@@ -362,3 +362,17 @@ fn a_removal_is_not_suspected_of_what_was_refused_with_it() {
     assert_eq!((listed(&removal[0]), removed(&removal[0])), (vec![], vec!["gone"]));
     assert!(stream.ack(&removal[0]).is_empty(), "the other one is at fault, beyond doubt");
 }
+
+#[test]
+fn in_sotw_a_name_that_is_asked_for_is_answered_by_any_list() {
+    let one = snapshot([cluster("a", 1), cluster("gone", 1)]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    let first = stream.want(Cluster, &[]);
+    stream.ack_wanting(&first[0], &[]);
+    let refused = stream.publish(&after(&one, [cluster("a", 1), cluster("bad", 1)]));
+    let wants = names_request(Cluster, &["*", "a"], &refused[0].nonce);
+    let list = stream.send(Request { refused: Some("bad: no".into()), ..wants });
+    assert_eq!(listed(&list[0]), ["a"], "without what is gone");
+    assert!(stream.ack_wanting(&list[0], &["*", "a"]).is_empty());
+}

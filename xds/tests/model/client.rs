@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use xds_server::session::{Protocol, Request, Response};
+use xds_server::session::{Protocol, Request, Response, Sync, TypeStatus};
 use xds_server::{Kind, Name, Resource, Snapshot, Version};
 
 use super::requests::Channel;
@@ -308,5 +308,39 @@ impl Client {
         ensure!(self.warming.is_empty(), "these clusters still warm: {:?}", self.warming.keys());
         ensure!(self.withheld.is_empty(), "still withheld: {:?}", self.withheld);
         Ok(())
+    }
+
+    /// Whether what a server believes of this client, now that nothing is under way, is so.
+    pub fn confirms(&self, status: &TypeStatus) -> Verdict {
+        let held = self.held(status.kind);
+        for resource in &status.resources {
+            let version = held.get(&resource.name).map(|held| held.version().to_string());
+            // A client that takes in the good part of what it refuses has more than it says. In state of the world it may
+            // have what came over an earlier stream, or what is gone and could not be taken back.
+            let partly = self.manner.takes_the_good || self.had_moods();
+            let sotw = self.manner.protocol == Protocol::StateOfTheWorld;
+            let is_fresh = self.fresh.contains(&(status.kind, resource.name.clone()));
+            let unknown = sotw && (!is_fresh || (!status.kind.is_full_state() && resource.newest.is_none()));
+            ensure!(
+                version == resource.acknowledged
+                    || unknown
+                    || partly && matches!(resource.sync, Sync::Refused(_)),
+                "the client has {version:?} of {} {:?}, and the server believes {resource:?}",
+                status.kind,
+                resource.name
+            );
+            let agreed = match &resource.sync {
+                Sync::Acknowledged => resource.newest.is_some(),
+                Sync::Refused(_) => resource.newest.as_deref().is_some_and(refusable) || self.had_moods(),
+                Sync::Missing => resource.newest.is_none(),
+                Sync::Sent | Sync::NotSent => false,
+            };
+            ensure!(agreed, "nothing is under way, and yet: {resource:?}");
+        }
+        Ok(())
+    }
+
+    fn had_moods(&self) -> bool {
+        !self.moods.is_empty()
     }
 }

@@ -216,7 +216,7 @@ impl Wire {
         self.wildcard |= kind.allows_wildcard() && first && subscribe.is_empty();
         for name in subscribe {
             if name == "*" {
-                self.wildcard = true;
+                (self.wildcard, self.answer_due) = (true, true);
             } else {
                 self.names.insert(name.as_str().into());
                 self.due.insert(name.as_str().into());

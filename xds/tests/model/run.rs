@@ -277,6 +277,9 @@ impl Run {
         );
         let snapshot = self.snapshot.clone().ok_or("nothing was published")?;
         self.client.agrees_with(&snapshot)?;
+        for status in self.links.iter().flat_map(|link| link.session.status()) {
+            self.client.confirms(&status)?;
+        }
         ensure!(self.links.iter().all(|link| link.monitor.is_idle()), "a response was never answered");
         self.stays_silent(&snapshot)
     }
