@@ -139,6 +139,9 @@ fn rows(clients: usize, xds: &Crowd, floor: &Crowd) -> Vec<Row> {
         both("memory of the server, a client", "KiB", &|crowd| crowd.arrival.kib as f64 / clients as f64)
             .goal(Of::Median, 60.0),
     );
+    rows.push(both("the same, at its highest while they came", "KiB", &|crowd| {
+        crowd.arrival.peak_kib as f64 / clients as f64
+    }));
     rows.push(both("bytes to a client, a change", "B", &|crowd| {
         each(crowd, crowd.changes.bytes_to_clients as f64)
     }));
