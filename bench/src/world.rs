@@ -136,20 +136,9 @@ fn edge() -> EdgeOptions {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
     use xds_server::Kind;
-    use xds_server::session::{Protocol, Request, Response, Scope, Session, Settings, Wants};
 
     use super::*;
-
-    fn request(nonce: &str, names: &[String]) -> Request {
-        let wants = Wants::Update {
-            subscribe: names.to_vec(),
-            unsubscribe: Vec::new(),
-            initial_versions: BTreeMap::new(),
-        };
-        Request { node: None, kind: Kind::Endpoint, nonce: nonce.to_owned(), refused: None, wants }
-    }
 
     #[test]
     fn the_world_has_the_size_it_is_named_by() {
@@ -173,42 +162,5 @@ mod tests {
                 assert_eq!(same, (kind, name) != (Kind::Endpoint, changed.name()), "{kind} {name}");
             }
         }
-    }
-
-    #[test]
-    fn the_change_is_encoded_once_for_all_clients() {
-        let mut world = World::new();
-        let before = world.snapshot(&Snapshot::default()).unwrap();
-        world.change(17).unwrap();
-        let after = world.snapshot(&before).unwrap();
-        let scope = Scope::Only(Kind::Endpoint);
-        let said = [Protocol::Delta, Protocol::StateOfTheWorld, Protocol::Delta].map(|protocol| {
-            let mut session = Session::new(protocol, scope, Settings::default());
-            let names = world.assignments();
-            let wants = match protocol {
-                Protocol::Delta => request("", &names),
-                Protocol::StateOfTheWorld => {
-                    Request { wants: Wants::Names(names.clone()), ..request("", &[]) }
-                }
-            };
-            session.on_snapshot(Arc::clone(&before));
-            session.on_request(wants.clone()).unwrap();
-            let first: Vec<Response> = session.flush(Instant::now());
-            assert_eq!(first[0].resources.len(), SERVICES);
-            let ack = match protocol {
-                Protocol::Delta => request(&first[0].nonce, &[]),
-                Protocol::StateOfTheWorld => Request { nonce: first[0].nonce.clone(), ..wants },
-            };
-            session.on_request(ack).unwrap();
-            assert_eq!(session.flush(Instant::now()), []);
-            session.on_snapshot(Arc::clone(&after));
-            session.flush(Instant::now())
-        });
-        let bytes = said.map(|responses| {
-            let [Response { resources, .. }] = responses.as_slice() else { panic!("{responses:?}") };
-            assert_eq!(resources.len(), 1);
-            resources[0].body().as_ptr()
-        });
-        assert_eq!(bytes, [bytes[0]; 3]);
     }
 }
