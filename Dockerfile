@@ -10,10 +10,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p portolan -p frontend -p backend \
-    && install -D -t /out target/release/portolan target/release/frontend target/release/backend
+    && install -D -t /out target/release/portolan target/release/frontend target/release/backend \
+    && install -d /out/state
 
 FROM gcr.io/distroless/cc-debian13:nonroot AS control-plane
 COPY --from=build /out/portolan /usr/local/bin/portolan
+# A named volume that is mounted here begins with this folder's owner. There is no mkdir in this image.
+COPY --from=build --chown=65532:65532 /out/state /var/lib/portolan
 EXPOSE 18000
 ENTRYPOINT ["/usr/local/bin/portolan"]
 CMD ["serve"]

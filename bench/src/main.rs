@@ -13,6 +13,8 @@ mod child;
 mod client;
 mod control;
 mod crowd;
+mod docker;
+mod engine;
 mod framing;
 mod gauge;
 mod micro;
@@ -41,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Xds(suite::Suite),
+    Docker(docker::Suite),
     /// The measured process; started by the others.
     #[command(hide = true)]
     Serve {
@@ -57,6 +60,7 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Xds(suite) => suite.run().await,
+        Command::Docker(suite) => suite.run().await,
         Command::Serve { kind, control, message_bytes } => server::run(kind, control, message_bytes).await,
     };
     match ended {

@@ -28,6 +28,26 @@ impl Usage {
         let peak_kib = kib(&status, "VmHWM:").context("no VmHWM in /proc/self/status")?;
         Ok(Self { cpu: process_cpu(), resident_kib, peak_kib })
     }
+
+    /// Another process's, now; its CPU time in steps of 10 ms.
+    pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
+        let read = |file: &str| {
+            let path = format!("/proc/{id}/{file}");
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+        };
+        let resident_kib = resident_kib(&read("smaps_rollup")?).context("no Rss in its smaps_rollup")?;
+        let ticks = cpu_ticks(&read("stat")?).context("no CPU time in its stat")?;
+        let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+        Ok(Self { cpu: Duration::from_secs_f64(seconds), resident_kib })
+    }
+}
+
+/// Clock ticks in user space and in the kernel: the 14th and 15th field, counted from the name in brackets, which may
+/// hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
 fn kib(text: &str, field: &str) -> Option<u64> {
@@ -80,6 +100,13 @@ mod tests {
         let rollup = "55d000000000-7ffe00000000 ---p 00000000 00:00 0   [rollup]\nRss:          12345 kB\nPss:   99 kB\n";
         assert_eq!(kib(rollup, "Rss:"), Some(12345));
         assert_eq!(kib(rollup, "VmHWM:"), None);
+    }
+
+    #[test]
+    fn cpu_time_is_read_behind_any_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 100 1 1";
+        assert_eq!(cpu_ticks(stat), Some(300));
+        assert_eq!(cpu_ticks("7 (a"), None);
     }
 
     #[test]

@@ -76,8 +76,7 @@ pub(crate) fn inventory() -> Inventory {
         let name = format!("bench-{service}-{number}");
         workload(&name, &service, number, index + 2, labels)
     });
-    let workloads = replicas.chain([proxy]).map(|workload| (workload.id.clone(), workload));
-    Inventory { workloads: workloads.collect() }
+    replicas.chain([proxy]).collect()
 }
 
 /// Tells one workload to stop, or one that was told to go on: another one each time.
@@ -85,7 +84,7 @@ pub(crate) fn toggle(inventory: &mut Inventory, round: usize) {
     let count = inventory.workloads.len();
     // The proxy has no endpoint; it is the last by name.
     let workload = inventory.workloads.values_mut().nth(round % count.saturating_sub(1).max(1));
-    if let Some(workload) = workload {
+    if let Some(workload) = workload.map(Arc::make_mut) {
         workload.state = if workload.state == State::Running { State::Stopping } else { State::Running };
     }
 }

@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 /// Everything one provider, or all of them together, know at one moment.
 ///
@@ -12,16 +15,27 @@ use std::net::{IpAddr, SocketAddr};
 /// inventory differs from the last one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// The workloads by id, so that the order in which a provider learns of them never matters.
-    pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// The workloads by id, so that the order in which a provider learns of them never matters. Each is shared with the
+    /// inventories before and after it in which it is the same.
+    pub workloads: BTreeMap<WorkloadId, Arc<Workload>>,
+}
+
+impl FromIterator<Workload> for Inventory {
+    fn from_iter<T: IntoIterator<Item = Workload>>(workloads: T) -> Self {
+        let by_id = |workload: Workload| (workload.id.clone(), Arc::new(workload));
+        Self { workloads: workloads.into_iter().map(by_id).collect() }
+    }
 }
 
 /// What identifies a workload for its whole life: a container's full id, or the file provider's own key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct WorkloadId(pub String);
 
 /// One container, or one endpoint of the services file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its shape, and that of what it is made of, is part of the file in which views are saved: see `state/file.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// Its identity.
     pub id: WorkloadId,
@@ -48,7 +62,7 @@ pub struct Workload {
 }
 
 /// How a workload can be reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
     /// On container networks; which of them Envoy shares is for the model to find out.
     Networks(Vec<Attachment>),
@@ -61,7 +75,7 @@ pub enum Placement {
 }
 
 /// One network a container is attached to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attachment {
     /// Full name of the network, as Docker knows it: `shop_frontends`.
     pub network: String,
@@ -70,7 +84,7 @@ pub struct Attachment {
 }
 
 /// Where a workload is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum State {
     /// Created, not started.
     Created,
@@ -85,7 +99,7 @@ pub enum State {
 }
 
 /// What a workload's health check says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Health {
     /// It has no health check.
     None,

@@ -19,4 +19,5 @@ pub mod model;
 pub mod provider;
 pub mod publish;
 pub mod runtime;
+pub mod state;
 pub mod translate;

@@ -16,8 +16,9 @@ use crate::admin;
 use crate::dashboard;
 use crate::docker::DockerProvider;
 use crate::file::FileProvider;
-use crate::provider::{InventoryReceiver, Provider};
+use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::{Publisher, ViewReceiver};
+use crate::state::Keeper;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -42,6 +43,10 @@ pub struct Config {
     pub source: Source,
     /// What turns facts into configuration.
     pub publisher: Publisher,
+    /// Where the last view is kept for a start without the source, if it is.
+    pub state_file: Option<PathBuf>,
+    /// How long the source may leave a view unconfirmed before the control plane calls itself not ready; zero is for ever.
+    pub max_view_age: Duration,
 }
 
 /// Runs the control plane until `stop` is cancelled.
@@ -56,19 +61,26 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     // The parts stop on a token of their own, so that one that fails can take the others with it.
     let parts_stop = stop.child_token();
     let mut parts = JoinSet::new();
-    let inventories = match config.source {
-        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &parts_stop),
-        Source::File(path) => start(&mut parts, FileProvider::new(path), &parts_stop),
+    let (outlet, inventories, freshness) = port(config.max_view_age);
+    let source = match config.source {
+        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &outlet, &parts_stop),
+        Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
     };
+    if let Some(path) = config.state_file {
+        parts.spawn(Keeper::new(path, source).run(outlet, inventories.clone(), parts_stop.clone()));
+    }
     let (view_tx, view_rx) = watch::channel(None);
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
     parts.spawn(config.publisher.run(inventories, view_tx, snapshot_tx, parts_stop.clone()));
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
-    parts.spawn(dashboard::serve(http_listener, dashboard::registry(&xds), parts_stop.clone()));
-    parts.spawn(serve_grpc(listener, xds, snapshot_rx, view_rx, parts_stop.clone()));
+    let registry = dashboard::registry(&xds, freshness.clone());
+    parts.spawn(dashboard::serve(http_listener, registry, parts_stop.clone()));
+    parts.spawn(serve_grpc(listener, xds, snapshot_rx, view_rx, freshness, parts_stop.clone()));
 
     let ended = tokio::select! {
+        // First: once it is asked for, parts that end are what was asked for.
+        biased;
         () = stop.cancelled() => Ok(()),
         first = parts.join_next() => Err(why(first)),
     };
@@ -86,14 +98,16 @@ fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// Starts `provider`, and returns its name.
 fn start<P: Provider>(
     parts: &mut JoinSet<anyhow::Result<()>>,
     provider: P,
+    outlet: &Outlet,
     stop: &CancellationToken,
-) -> InventoryReceiver {
-    let (sender, receiver) = watch::channel(None);
-    parts.spawn(provider.run(sender, stop.clone()));
-    receiver
+) -> &'static str {
+    let name = provider.name();
+    parts.spawn(provider.run(outlet.clone(), stop.clone()));
+    name
 }
 
 /// The reason for which a part ended that should have gone on.
@@ -108,26 +122,20 @@ fn why(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> any
 async fn serve_grpc(
     listener: TcpListener,
     xds: XdsService,
-    mut snapshots: SnapshotReceiver,
+    snapshots: SnapshotReceiver,
     views: ViewReceiver,
+    freshness: Freshness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = admin::health().await;
     let routes = xds
         .routes()
-        .add_service(admin::Inspect::service(views))
+        .add_service(admin::Inspect::service(views, freshness.clone()))
         .add_service(health)
         .add_service(admin::reflection()?)
         .add_service(admin::reflection_v1alpha()?);
-    let report = async {
-        // An error means that nobody will make a snapshot any more; then this is never healthy, and rightly so.
-        if snapshots.wait_for(Option::is_some).await.is_ok() {
-            admin::serving(&reporter).await;
-        }
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
         served = xds_server::serve(listener, routes, ServeOptions::default(), stop) => Ok(served?),
-        () = report => Ok(()),
+        () = admin::report(&reporter, snapshots, freshness) => Ok(()),
     }
 }

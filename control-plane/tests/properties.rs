@@ -101,11 +101,10 @@ fn inventory() -> impl Strategy<Value = Inventory> {
 /// Workload `n` has the id and name `n + first`.
 fn numbered(workloads: Vec<Workload>, first: usize) -> Inventory {
     let named = workloads.into_iter().enumerate().map(|(n, workload)| {
-        let id = WorkloadId(format!("id-{}", n + first));
-        let name = format!("name-{}", n + first);
-        (id.clone(), Workload { id, name, ..workload })
+        let (id, name) = (WorkloadId(format!("id-{}", n + first)), format!("name-{}", n + first));
+        Workload { id, name, ..workload }
     });
-    Inventory { workloads: named.collect() }
+    named.collect()
 }
 
 fn build(inventory: &Inventory, previous: Option<&Topology>) -> (Topology, Resources) {
@@ -195,15 +194,12 @@ proptest! {
     fn the_order_of_workloads_does_not_matter(workloads in vec(workload(), 0..8), by in 0..8usize) {
         // Ids decide the order in which workloads are seen: other ids for the same ones, and other times of creation.
         let aged: Vec<Workload> = workloads.into_iter().zip(0i64..).map(|(workload, n)| Workload { created: n, placement: unshared(workload.placement), ..workload }).collect();
-        let mut named: Vec<Workload> = numbered(aged, 0).workloads.into_values().collect();
+        let one = numbered(aged, 0);
+        let mut named: Vec<Workload> = one.workloads.values().map(|each| Workload::clone(each)).collect();
         let by = by.min(named.len());
-        let one = Inventory { workloads: named.iter().map(|each| (each.id.clone(), each.clone())).collect() };
         named.rotate_left(by);
-        let other = named.into_iter().enumerate().map(|(n, each)| {
-            let id = WorkloadId(format!("other-{n}"));
-            (id.clone(), Workload { id, ..each })
-        });
-        let other = Inventory { workloads: other.collect() };
+        let renamed = named.into_iter().enumerate().map(|(n, each)| Workload { id: WorkloadId(format!("other-{n}")), ..each });
+        let other: Inventory = renamed.collect();
         prop_assert_eq!(bytes(&build(&one, None).1), bytes(&build(&other, None).1));
     }
 }

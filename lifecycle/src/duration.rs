@@ -1,8 +1,8 @@
-//! Durations as people write them: `250ms`, `15s`, `2m`.
+//! Durations as people write them: `250ms`, `15s`, `2m`, and `0`.
 
 use std::time::Duration;
 
-/// Reads `250ms`, `15s`, `2m` or `1h`.
+/// Reads `250ms`, `15s`, `2m` or `1h`; `0` needs no unit.
 ///
 /// # Errors
 ///
@@ -18,6 +18,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "s" => number.checked_mul(1_000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
+        "" if digits > 0 && number == 0 => Some(0),
         _ => return Err(wrong()),
     };
     millis.map(Duration::from_millis).ok_or_else(|| format!("{text:?} is longer than can be counted"))
@@ -33,6 +34,7 @@ mod tests {
         assert_eq!(parse("15s"), Ok(Duration::from_secs(15)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse("1h"), Ok(Duration::from_secs(3_600)));
+        assert_eq!(parse("0"), Ok(Duration::ZERO));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail};
 
@@ -145,10 +146,11 @@ fn requirement(package: &str) -> anyhow::Result<String> {
 }
 
 /// Runs `fetch` on a new folder beside `target`, from which it moves what it has made: that appears at `target` whole
-/// or not at all, so that two processes may do this at once.
+/// or not at all, so that two processes, or two threads, may do this at once.
 fn in_scratch_beside(target: &Path, fetch: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    static FETCHED: AtomicU32 = AtomicU32::new(0);
+    name.push(format!(".{}.{}", std::process::id(), FETCHED.fetch_add(1, Ordering::Relaxed)));
     let scratch = target.with_file_name(name);
     fs::create_dir_all(&scratch)?;
     let fetched = fetch(&scratch);

@@ -54,6 +54,7 @@ const TESTS: &[(&str, Test)] = &[
     ("only_docker_guard_sees_the_socket", only_docker_guard_sees_the_socket),
     ("docker_guard_lets_reads_through_and_nothing_else", docker_guard_lets_reads_through),
     ("every_container_is_confined", every_container_is_confined),
+    ("a_restart_of_the_control_plane_without_docker_serves_what_was_saved", a_restart_without_docker),
     ("scaling_up_and_down_moves_the_rotation_and_restarts_nothing_else", scaling_restarts_nothing_else),
     ("an_unhealthy_frontend_leaves_the_rotation_and_returns", an_unhealthy_frontend_leaves_and_returns),
     ("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
@@ -274,6 +275,37 @@ fn every_container_is_confined(system: &Compose) -> Result<()> {
         ensure!((network["internal"] == true) != open, "network {name}: {network}");
     }
     Ok(())
+}
+
+fn a_restart_without_docker(system: &Compose) -> Result<()> {
+    let address = format!("localhost:{}", system.admin_port);
+    let view = || -> Result<Value> {
+        Ok(serde_json::from_str(&grpcurl(&[&address, "portolan.v1.InspectService/GetView"])?)?)
+    };
+    let before = view()?["snapshotVersion"].clone();
+    system.run(&["stop", "docker-guard"])?;
+    system.run(&["up", "-d", "--no-build", "--no-deps", "--force-recreate", "control-plane"])?;
+    let saved = until("the saved view is served", LIMIT, || {
+        let now = view()?;
+        ensure!(now["stale"] == true && now["age"].is_null() && now["snapshotVersion"] == before, "{now}");
+        Ok(())
+    });
+    let served = saved.and_then(|()| rotation_of(&system.site()?, 3));
+    system.run(&["start", "docker-guard"])?;
+    served?;
+    until("the view is Docker's own again, and the same", LIMIT, || {
+        let now = view()?;
+        ensure!(
+            now["stale"].is_null() && now["age"].is_string() && now["snapshotVersion"] == before,
+            "{now}"
+        );
+        Ok(())
+    })?;
+    until("the control plane is healthy", HEALTH, || {
+        let health = system.container("control-plane")?["State"]["Health"]["Status"].clone();
+        ensure!(health == "healthy", "{health}");
+        Ok(())
+    })
 }
 
 /// Everything by name that must not change when the frontends are scaled: id, start, restarts.

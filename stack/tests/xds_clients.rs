@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Trial};
+use stack::tools;
 use tracing_subscriber::EnvFilter;
 use xds::envoy::{Mode, Streams};
-use xds::refusals::REFUSALS;
+use xds::refusals::{REFUSALS, Refusal};
 use xds::{changes, reconnects, refusals, secrets, several, without_proxy};
 use xds_server::session::Protocol;
 
@@ -22,7 +23,7 @@ const THREADS: usize = 3;
 /// How much of a client's log is shown.
 const LOG_LINES: usize = 20;
 
-/// With streams for each type once the server has them.
+/// Every way in which Envoy gets its configuration over gRPC.
 const MODES: [(&str, Mode); 4] = [
     ("delta_ads", Mode::new(Protocol::Delta, Streams::Aggregated)),
     ("sotw_ads", Mode::new(Protocol::StateOfTheWorld, Streams::Aggregated)),
@@ -32,12 +33,14 @@ const MODES: [(&str, Mode); 4] = [
 
 fn main() -> ExitCode {
     // RUST_LOG=xds_server=debug shows what the servers do.
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    if !arguments.list {
+        // Once, and not by several tests at the same time. The one that needs what cannot be had will say so.
+        let _ = (tools::ENVOY.find(), tools::GRPCURL.find(), tools::grpcio());
+    }
     libtest_mimic::run(&arguments, trials()).exit_code()
 }
 
@@ -65,13 +68,14 @@ fn trials() -> Vec<Trial> {
         secrets::a_certificate_comes_late_and_is_renewed,
     );
     in_modes("a_stuck_client_holds_nobody_up", &MODES[..2], several::a_stuck_client_holds_nobody_up);
-    for (mode_name, mode) in &MODES[..2] {
-        for refusal in REFUSALS {
-            let name = format!("a_refused_resource_harms_no_other::{mode_name}::{}", refusal.what);
-            let mode = *mode;
-            trials.push(trial(&name, move |folder| {
-                refusals::a_refused_resource_harms_no_other(refusal, mode, folder)
-            }));
+    for refusal in REFUSALS {
+        for (mode_name, mode) in MODES.into_iter().take(2) {
+            let mut add = |name: &str, test: fn(Refusal, Mode, &Path) -> Result<()>| {
+                let name = format!("{name}::{mode_name}::{}", refusal.what);
+                trials.push(trial(&name, move |folder| test(refusal, mode, folder)));
+            };
+            add("a_refused_resource_harms_no_other", refusals::a_refused_resource_harms_no_other);
+            add("a_newcomer_gets_all_but_what_it_refuses", refusals::a_newcomer_gets_all_but_what_it_refuses);
         }
     }
     trials.push(trial(

@@ -348,3 +348,31 @@ fn a_reconnecting_client_is_told_that_its_endpoints_are_gone_even_if_it_refused_
     assert!(stream.nack(&newer[0], "no").is_empty());
     assert_eq!(removed(&stream.publish(&after(&two, []))[0]), ["a"]);
 }
+
+#[test]
+fn a_removal_is_not_suspected_of_what_was_refused_with_it() {
+    let one = snapshot([cluster("a", 1), cluster("gone", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    stream.settle(first);
+    let refused = stream.publish(&after(&one, [cluster("a", 2)]));
+    assert_eq!((listed(&refused[0]), removed(&refused[0])), (vec!["a"], vec!["gone"]));
+    let removal = stream.nack(&refused[0], "no");
+    assert_eq!((listed(&removal[0]), removed(&removal[0])), (vec![], vec!["gone"]));
+    assert!(stream.ack(&removal[0]).is_empty(), "the other one is at fault, beyond doubt");
+}
+
+#[test]
+fn in_sotw_a_name_that_is_asked_for_is_answered_by_any_list() {
+    let one = snapshot([cluster("a", 1), cluster("gone", 1)]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    let first = stream.want(Cluster, &[]);
+    stream.ack_wanting(&first[0], &[]);
+    let refused = stream.publish(&after(&one, [cluster("a", 1), cluster("bad", 1)]));
+    let wants = names_request(Cluster, &["*", "a"], &refused[0].nonce);
+    let list = stream.send(Request { refused: Some("bad: no".into()), ..wants });
+    assert_eq!(listed(&list[0]), ["a"], "without what is gone");
+    assert!(stream.ack_wanting(&list[0], &["*", "a"]).is_empty());
+}

@@ -5,19 +5,21 @@ use tonic::{Request, Response, Status};
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
 use crate::model::EndpointState;
+use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
 
 /// Answers from the newest view.
 #[derive(Debug)]
 pub struct Inspect {
     views: ViewReceiver,
+    freshness: Freshness,
 }
 
 impl Inspect {
     /// The service over `views`, ready for a tonic router.
     #[must_use]
-    pub fn service(views: ViewReceiver) -> InspectServiceServer<Self> {
-        InspectServiceServer::new(Self { views })
+    pub fn service(views: ViewReceiver, freshness: Freshness) -> InspectServiceServer<Self> {
+        InspectServiceServer::new(Self { views, freshness })
     }
 }
 
@@ -31,11 +33,11 @@ impl InspectService for Inspect {
         let view = view.ok_or_else(|| {
             Status::unavailable("no complete view of the containers yet; the log says what is waited for")
         })?;
-        Ok(Response::new(to_response(&view)))
+        Ok(Response::new(to_response(&view, &self.freshness)))
     }
 }
 
-fn to_response(view: &View) -> pb::GetViewResponse {
+fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
     let services = view.topology.services.values().map(|service| pb::Service {
         name: service.name.to_string(),
         endpoints: service
@@ -68,5 +70,44 @@ fn to_response(view: &View) -> pb::GetViewResponse {
         services: services.collect(),
         routes: routes.collect(),
         problems: problems.collect(),
+        age: freshness.age().and_then(|age| age.try_into().ok()),
+        stale: freshness.is_stale(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::model::Topology;
+    use crate::provider::port;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_view_says_how_old_it_is_and_whether_that_is_too_old() {
+        let view = View { topology: Topology::default(), problems: Vec::new(), snapshot: Arc::default() };
+        let (views, receiver) = watch::channel(None);
+        let (outlet, _, freshness) = port(Duration::from_secs(60));
+        let inspect = Inspect { views: receiver, freshness };
+        let ask =
+            async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
+        assert_eq!(ask().await.unwrap_err().code(), tonic::Code::Unavailable);
+
+        views.send_replace(Some(Arc::new(view)));
+        let saved = ask().await.unwrap();
+        assert!(saved.stale && saved.age.is_none(), "nobody has confirmed it yet: {saved:?}");
+
+        outlet.confirm(Instant::now());
+        tokio::time::advance(Duration::from_secs(59)).await;
+        let fresh = ask().await.unwrap();
+        assert_eq!((fresh.stale, fresh.age.unwrap().seconds), (false, 59));
+
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let old = ask().await.unwrap();
+        assert_eq!((old.stale, old.age.unwrap().seconds), (true, 61));
     }
 }

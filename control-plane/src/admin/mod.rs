@@ -1,13 +1,13 @@
 //! What the control plane answers over gRPC besides xDS: its view, its health, and its own description.
 
+mod health;
 mod inspect;
 
-use tonic_health::pb::health_server::{Health, HealthServer};
-use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tonic_reflection::server::{Builder, v1alpha};
 use xds_server::XdsService;
 
+pub use health::{health, report};
 pub use inspect::Inspect;
 
 /// The generated types of `proto/portolan/v1`.
@@ -50,23 +50,4 @@ pub fn reflection() -> anyhow::Result<ServerReflectionServer<impl ServerReflecti
 pub fn reflection_v1alpha() -> anyhow::Result<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>>
 {
     Ok(descriptors().build_v1alpha()?)
-}
-
-/// `grpc.health.v1`: NOT_SERVING until [`serving`] is called.
-pub async fn health() -> (HealthReporter, HealthServer<impl Health>) {
-    let (reporter, service) = tonic_health::server::health_reporter();
-    set_health(&reporter, tonic_health::ServingStatus::NotServing).await;
-    (reporter, service)
-}
-
-/// The control plane has something to serve.
-pub async fn serving(reporter: &HealthReporter) {
-    set_health(reporter, tonic_health::ServingStatus::Serving).await;
-}
-
-async fn set_health(reporter: &HealthReporter, status: tonic_health::ServingStatus) {
-    // The empty name is the whole server (gRPC health checking protocol).
-    for name in std::iter::once("").chain(services()) {
-        reporter.set_service_status(name, status).await;
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -44,6 +45,15 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     envoy_admin: SocketAddr,
 
+    /// Keep the last view in this file, and start from it while the source is away.
+    #[arg(long, env = "PORTOLAN_STATE", value_name = "FILE")]
+    state_file: Option<PathBuf>,
+
+    /// How long Docker may leave the view unconfirmed before this is not ready any more (grpc.health.v1); Envoy keeps what it has.
+    /// It is confirmed each minute, and with each event. 0 is for ever.
+    #[arg(long, env = "PORTOLAN_MAX_VIEW_AGE", value_name = "DURATION", default_value = "3m", value_parser = lifecycle::duration::parse)]
+    max_view_age: Duration,
+
     /// What every label begins with.
     #[arg(long, env = "PORTOLAN_LABEL_PREFIX", value_name = "PREFIX", default_value = "portolan")]
     label_prefix: String,
@@ -67,6 +77,8 @@ impl Serve {
             http_listen: self.http_listen,
             source,
             publisher: Publisher::new(model, edge),
+            state_file: self.state_file,
+            max_view_age: self.max_view_age,
         };
         runtime::serve(config, lifecycle::shutdown::signal()?).await
     }

@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, EndpointSettings, HealthStatusEnum,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthStatusEnum,
 };
 
 use crate::inventory::{Attachment, Health, Placement, State, Workload, WorkloadId};
@@ -29,17 +28,6 @@ pub(super) struct Container {
     pub(super) stop_timeout: Duration,
     /// When it was started last, in nanoseconds since the Unix epoch by the engine's clock; 0 if never.
     pub(super) started_at: i64,
-    /// What the list said of it when it was inspected: while that stays the same, no inspect is needed.
-    pub(super) listed: Listed,
-}
-
-/// What the list says of a container: enough to see that it has changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Listed {
-    names: Vec<String>,
-    state: String,
-    health: String,
-    networks: BTreeMap<String, String>,
 }
 
 /// Why an answer cannot be used.
@@ -47,57 +35,36 @@ pub(super) struct Listed {
 #[error("the engine's answer on a container has no {0}")]
 pub(super) struct Missing(&'static str);
 
-/// The id of a listed container and what the list says of it; nothing for the one-off containers of `compose run`.
-pub(super) fn listed(summary: &ContainerSummary) -> Option<(WorkloadId, Listed)> {
-    let id = summary.id.clone()?;
-    let labels = summary.labels.as_ref();
-    if labels.is_some_and(is_one_off) {
-        return None;
-    }
-    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-    let networks = networks.into_iter().flatten();
-    let listed = Listed {
-        names: summary.names.clone().unwrap_or_default(),
-        state: summary.state.as_ref().map(ContainerSummaryStateEnum::to_string).unwrap_or_default(),
-        health: health_in_status(summary.status.as_deref().unwrap_or_default()).to_owned(),
-        networks: networks
-            .map(|(name, on)| (name.clone(), on.ip_address.clone().unwrap_or_default()))
-            .collect(),
-    };
-    Some((WorkloadId(id), listed))
-}
-
-/// `Up 3 minutes (healthy)`: the only place where every engine's list tells the health.
-fn health_in_status(status: &str) -> &str {
-    ["(healthy)", "(unhealthy)", "(health: starting)", "(Paused)"]
-        .into_iter()
-        .find(|mark| status.ends_with(mark))
-        .unwrap_or_default()
-}
-
-fn is_one_off(labels: &HashMap<String, String>) -> bool {
+/// Whether it is one of `docker compose run`: such a container is for one person, and no replica.
+pub(super) fn is_one_off(labels: &HashMap<String, String>) -> bool {
     labels.get(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// A container, from the answer to an inspect.
-pub(super) fn container(inspect: ContainerInspectResponse, listed: Listed) -> Result<Container, Missing> {
+/// A container, from the answer to an inspect; nothing for the one-off containers of `docker compose run`.
+pub(super) fn container(inspect: ContainerInspectResponse) -> Result<Option<Container>, Missing> {
     let id = WorkloadId(inspect.id.ok_or(Missing("id"))?);
     let config = inspect.config.unwrap_or_default();
-    let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
+    let labels = config.labels.unwrap_or_default();
+    if is_one_off(&labels) {
+        return Ok(None);
+    }
+    let labels: BTreeMap<String, String> = labels.into_iter().collect();
     let host = inspect.host_config.unwrap_or_default();
     let state = inspect.state.unwrap_or_default();
     let networks = inspect.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let name = inspect.name.ok_or(Missing("name"))?;
+    // An image that Compose built is labelled with a project and a service too; that makes no container a replica.
+    let of_compose = |label: &str| labels.get(label).filter(|_| labels.contains_key(NUMBER)).cloned();
     let stop_timeout = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
-    Ok(Container {
+    Ok(Some(Container {
         workload: Workload {
             id,
             name: name.trim_start_matches('/').to_owned(),
-            project: labels.get(PROJECT).cloned(),
-            service: labels.get(SERVICE).cloned(),
+            project: of_compose(PROJECT),
+            service: of_compose(SERVICE),
             number: labels.get(NUMBER).and_then(|number| number.parse().ok()),
             labels,
-            placement: placement(host.network_mode.as_deref().unwrap_or_default(), networks),
+            placement: placement(host.network_mode.as_deref().unwrap_or_default(), &networks),
             exposed_ports: config
                 .exposed_ports
                 .unwrap_or_default()
@@ -111,8 +78,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, listed: Listed) -> Re
         stop_signal: signal_name(config.stop_signal.as_deref().unwrap_or("TERM")),
         stop_timeout: stop_timeout.map_or(DEFAULT_STOP_TIMEOUT, Duration::from_secs),
         started_at: nanoseconds(state.started_at.as_deref()),
-        listed,
-    })
+    }))
 }
 
 /// `8080/tcp`, or `8080`.
@@ -121,20 +87,27 @@ fn tcp(port: &str) -> Option<u16> {
     (protocol == "tcp").then(|| number.parse().ok()).flatten()
 }
 
-fn placement(mode: &str, networks: HashMap<String, EndpointSettings>) -> Placement {
+fn placement(mode: &str, networks: &HashMap<String, EndpointSettings>) -> Placement {
     if mode == "host" {
         return Placement::Host;
     }
     if let Some(owner) = mode.strip_prefix("container:") {
         return Placement::SharedWith(WorkloadId(owner.to_owned()));
     }
+    Placement::Networks(attachments(networks))
+}
+
+/// The networks a container is on, in order of their names.
+pub(super) fn attachments<'a>(
+    networks: impl IntoIterator<Item = (&'a String, &'a EndpointSettings)>,
+) -> Vec<Attachment> {
     let mut attachments: Vec<Attachment> = networks
         .into_iter()
-        .filter(|(name, _)| name != "none")
-        .map(|(network, on)| Attachment { network, addresses: addresses(&on) })
+        .filter(|(name, _)| *name != "none")
+        .map(|(network, on)| Attachment { network: network.clone(), addresses: addresses(on) })
         .collect();
     attachments.sort();
-    Placement::Networks(attachments)
+    attachments
 }
 
 fn addresses(on: &EndpointSettings) -> Vec<IpAddr> {
@@ -234,9 +207,13 @@ pub(super) mod tests {
         serde_json::from_value(value).unwrap()
     }
 
+    fn read(inspect: ContainerInspectResponse) -> Container {
+        container(inspect).unwrap().unwrap()
+    }
+
     #[test]
     fn a_running_container_is_read_in_full() {
-        let container = container(inspected("a", |_| ()), Listed::default()).unwrap();
+        let container = read(inspected("a", |_| ()));
         let workload = &container.workload;
         assert_eq!(workload.name, "shop-a-1");
         assert_eq!(
@@ -257,9 +234,9 @@ pub(super) mod tests {
     #[test]
     fn network_modes_are_told_apart() {
         let host = inspected("a", |value| value["HostConfig"]["NetworkMode"] = json!("host"));
-        assert_eq!(container(host, Listed::default()).unwrap().workload.placement, Placement::Host);
+        assert_eq!(read(host).workload.placement, Placement::Host);
         let shared = inspected("a", |value| value["HostConfig"]["NetworkMode"] = json!("container:b"));
-        let shared = container(shared, Listed::default()).unwrap().workload.placement;
+        let shared = read(shared).workload.placement;
         assert_eq!(shared, Placement::SharedWith(WorkloadId("b".into())));
     }
 
@@ -267,34 +244,11 @@ pub(super) mod tests {
     fn an_almost_empty_answer_has_defaults_and_an_empty_one_is_named() {
         let bare: ContainerInspectResponse =
             serde_json::from_value(json!({"Id": "a", "Name": "/x"})).unwrap();
-        let bare = container(bare, Listed::default()).unwrap();
+        let bare = read(bare);
         assert_eq!((bare.workload.state, bare.workload.health), (State::Stopped, Health::None));
         assert_eq!((bare.stop_signal.as_str(), bare.started_at), ("TERM", 0));
         let none: ContainerInspectResponse = serde_json::from_value(json!({})).unwrap();
-        assert!(container(none, Listed::default()).unwrap_err().to_string().contains("id"));
-    }
-
-    #[test]
-    fn the_list_of_old_and_new_engines_tells_state_and_health() {
-        for (extra, status) in [
-            (json!({}), "Up 3 seconds (healthy)"),
-            (json!({"Health": {"Status": "healthy"}}), "Up 1 second (healthy)"),
-        ] {
-            let mut value = json!({
-                "Id": "a", "Names": ["/x"], "State": "running", "Status": status,
-                "Labels": {}, "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.0.0.2"}}}
-            });
-            value.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-            let (_, listed) = listed(&serde_json::from_value(value).unwrap()).unwrap();
-            assert_eq!(listed.health, "(healthy)");
-            assert_eq!(listed.networks["n"], "10.0.0.2");
-        }
-    }
-
-    #[test]
-    fn one_off_containers_are_passed_over() {
-        let value = json!({"Id": "a", "Labels": {"com.docker.compose.oneoff": "True"}});
-        assert!(listed(&serde_json::from_value(value).unwrap()).is_none());
+        assert!(container(none).unwrap_err().to_string().contains("id"));
     }
 
     #[test]

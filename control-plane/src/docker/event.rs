@@ -47,6 +47,10 @@ pub(super) enum What {
     Unpause,
     /// Its health check changed its mind.
     Health(Health),
+    /// It joined a network; its address there is not told.
+    Join,
+    /// It left the network of this name, by itself or because it ended.
+    Leave(String),
     /// Something that only a look at the container can tell.
     Look,
 }
@@ -57,11 +61,19 @@ pub(super) fn read(message: &EventMessage) -> Option<Event> {
     let attribute = |key: &str| actor.attributes.as_ref().and_then(|attributes| attributes.get(key)).cloned();
     let action = message.action.as_deref()?;
     let (id, what) = match message.typ? {
-        EventMessageTypeEnum::NETWORK => (attribute("container")?, What::Look),
+        EventMessageTypeEnum::NETWORK => (attribute("container")?, of_network(action, attribute("name")?)?),
         EventMessageTypeEnum::CONTAINER => (actor.id.clone()?, of_container(action, &attribute)?),
         _ => return None,
     };
     Some(Event { id: WorkloadId(id), at: message.time_nano.unwrap_or(i64::MAX), what })
+}
+
+fn of_network(action: &str, network: String) -> Option<What> {
+    match action {
+        "connect" => Some(What::Join),
+        "disconnect" => Some(What::Leave(network)),
+        _ => None,
+    }
 }
 
 fn of_container(action: &str, attribute: &dyn Fn(&str) -> Option<String>) -> Option<What> {
@@ -114,8 +126,12 @@ mod tests {
 
     #[test]
     fn a_network_event_is_about_its_container() {
-        let value = json!({"Type": "network", "Action": "connect", "Actor": {"ID": "net", "Attributes": {"container": "c"}}});
-        assert_eq!(read(&message(&value)).unwrap().id, WorkloadId("c".into()));
+        for (action, what) in [("connect", What::Join), ("disconnect", What::Leave("shop_app".into()))] {
+            let attributes = json!({"container": "c", "name": "shop_app", "type": "bridge"});
+            let value = json!({"Type": "network", "Action": action, "Actor": {"ID": "net", "Attributes": attributes}});
+            let event = read(&message(&value)).unwrap();
+            assert_eq!((event.id, event.what), (WorkloadId("c".into()), what));
+        }
     }
 
     #[test]

@@ -2,26 +2,33 @@
 //!
 //! ```text
 //! engine (I/O) --> watcher (loop) --> view (pure: list is the truth, events are hints) --> Inventory
-//!                    convert, event (pure: JSON to our own types)
+//!                    convert, listed, event (pure: JSON to our own types)
+//!                    looks (which containers are being inspected)
 //! ```
 
 mod convert;
 mod engine;
 mod event;
+mod listed;
+mod looks;
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod script;
 mod view;
 mod watcher;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::provider::{InventorySender, Provider};
+use crate::provider::{Outlet, Provider};
 
-use engine::Bollard;
+use engine::Engine;
 use watcher::Watcher;
 
 /// Watches a Docker Engine.
 #[derive(Debug)]
 pub struct DockerProvider {
-    engine: Bollard,
+    engine: Engine,
 }
 
 impl DockerProvider {
@@ -31,7 +38,7 @@ impl DockerProvider {
     ///
     /// `host` is of no such form. Whether anybody answers there is seen later.
     pub fn new(host: &str) -> anyhow::Result<Self> {
-        Ok(Self { engine: Bollard::new(host)? })
+        Ok(Self { engine: Engine::new(host)? })
     }
 }
 
@@ -40,10 +47,10 @@ impl Provider for DockerProvider {
         "docker"
     }
 
-    async fn run(self, sender: InventorySender, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn run(self, outlet: Outlet, stop: CancellationToken) -> anyhow::Result<()> {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = Watcher::new(self.engine, sender).run() => {}
+            () = Watcher::new(self.engine, outlet).run() => {}
         }
         Ok(())
     }

@@ -1,29 +1,45 @@
 //! What is known of the engine's containers. Pure: the list and inspects are the truth, events are hints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::inventory::{Inventory, State, Workload, WorkloadId};
+use crate::inventory::{Inventory, Placement, State, Workload, WorkloadId};
 
-use super::convert::{Container, Listed};
+use super::convert::Container;
 use super::event::{Event, What};
+use super::listed::Listed;
 
 /// Signals that end a process which does not handle them in some way of its own.
 const TERMINATING: [&str; 4] = ["TERM", "INT", "QUIT", "KILL"];
 /// How much later than the engine's SIGKILL a container must have ended, if it was told to stop at all.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// A container that runs without an address is looked at again after this long.
+/// A container that runs without an address is looked at again after this long, then after twice as long, and so on,
 const ADDRESS_DELAY: Duration = Duration::from_millis(200);
+/// this often. After that only an event or the next list brings it up: there are networks without addresses.
+const ADDRESS_LOOKS: u32 = 5;
 
 /// All containers, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    containers: BTreeMap<WorkloadId, Container>,
+    inventory: Arc<Inventory>,
+    lives: BTreeMap<WorkloadId, Life>,
     /// Containers to look at again at a time: told to stop and not ended, or running without an address.
     look_again: BTreeMap<WorkloadId, Instant>,
+}
+
+/// What only this provider needs to know of a container.
+#[derive(Debug)]
+struct Life {
+    stop_signal: String,
+    stop_timeout: Duration,
+    started_at: i64,
+    /// When it must have ended, since it was told to stop.
+    ends: Option<Instant>,
+    /// How often it was looked at and had no address.
+    addressless: u32,
 }
 
 /// What an event calls for.
@@ -35,211 +51,167 @@ pub(super) enum Effect {
     Look,
 }
 
+/// Where a list and the view differ.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// What has to be looked at.
+    pub(super) looks: Vec<WorkloadId>,
+    /// What is gone.
+    pub(super) gone: Vec<Arc<Workload>>,
+}
+
 impl View {
+    /// Takes in an event. A kill and a death never call for a look: what stops must not wait for the engine.
     pub(super) fn apply(&mut self, event: &Event, now: Instant) -> Effect {
-        if event.what == What::Look {
-            return Effect::Look;
-        }
-        if event.what == What::Destroy {
-            self.remove(&event.id);
-            return Effect::Done;
-        }
-        let Some(container) = self.containers.get_mut(&event.id) else { return Effect::Look };
+        let (Some(known), Some(life)) =
+            (self.inventory.workloads.get(&event.id), self.lives.get_mut(&event.id))
+        else {
+            return match event.what {
+                What::Look | What::Pause | What::Unpause | What::Health(_) => Effect::Look,
+                // What nobody knows needs no undoing; and it joins its networks before it starts.
+                What::Kill(_) | What::Die | What::Destroy | What::Join | What::Leave(_) => Effect::Done,
+            };
+        };
         // An event from before its last start says nothing about the life it has now.
-        if event.at < container.started_at {
+        if event.at < life.started_at {
             return Effect::Done;
         }
-        let workload = &mut container.workload;
+        let mut workload = Workload::clone(known);
         match &event.what {
+            What::Look => return Effect::Look,
+            What::Join if matches!(workload.state, State::Created | State::Stopped) => return Effect::Done,
+            What::Join => return Effect::Look,
+            What::Destroy => {
+                self.remove(&event.id);
+                return Effect::Done;
+            }
+            What::Leave(network) => without_addresses(&mut workload, |on| on == network),
             What::Kill(signal) => {
-                let terminating = *signal == container.stop_signal || TERMINATING.contains(&signal.as_str());
+                let terminating = *signal == life.stop_signal || TERMINATING.contains(&signal.as_str());
                 if terminating && workload.state == State::Running {
                     workload.state = State::Stopping;
-                    self.look_again.insert(event.id.clone(), now + container.stop_timeout + STOP_GRACE);
+                    let ends = now + life.stop_timeout + STOP_GRACE;
+                    life.ends = Some(ends);
+                    self.look_again.insert(event.id.clone(), ends);
                 }
             }
             What::Die => {
                 workload.state = State::Stopped;
+                without_addresses(&mut workload, |_| true);
                 self.look_again.remove(&event.id);
             }
             What::Pause => workload.state = State::Paused,
+            What::Unpause if life.ends.is_some_and(|ends| now < ends) => workload.state = State::Stopping,
             What::Unpause => workload.state = State::Running,
             What::Health(health) => workload.health = *health,
-            What::Look | What::Destroy => {}
         }
+        self.set(workload);
         Effect::Done
     }
 
-    /// Takes in what a look at a container has shown.
-    pub(super) fn replace(&mut self, container: Container, now: Instant) {
-        let id = container.workload.id.clone();
-        let known = self.containers.get(&id);
-        let stopping = known.is_some_and(|known| {
-            known.workload.state == State::Stopping && known.started_at == container.started_at
-        });
-        let due = self.look_again.get(&id).is_some_and(|due| *due <= now);
-        let mut container = container;
-        if stopping && !due && container.workload.state == State::Running {
+    /// Takes in what a look at a container has shown, and says whether that was news.
+    pub(super) fn replace(&mut self, container: Container, now: Instant) -> bool {
+        let Container { mut workload, stop_signal, stop_timeout, started_at } = container;
+        let id = workload.id.clone();
+        let before = self.lives.get(&id).filter(|life| life.started_at == started_at);
+        let ends = before.and_then(|life| life.ends).filter(|ends| now < *ends);
+        let ends = ends.filter(|_| matches!(workload.state, State::Running | State::Paused));
+        if ends.is_some() && workload.state == State::Running {
             // The engine calls a container that was told to stop running; the event knew better.
-            container.workload.state = State::Stopping;
-        } else if is_nowhere(&container.workload) {
-            self.look_again.insert(id.clone(), now + ADDRESS_DELAY);
-        } else {
-            self.look_again.remove(&id);
+            workload.state = State::Stopping;
         }
-        self.containers.insert(id, container);
-    }
-
-    pub(super) fn remove(&mut self, id: &WorkloadId) {
-        self.containers.remove(id);
-        self.look_again.remove(id);
-    }
-
-    /// Drops what the list no longer has, and returns what has to be looked at.
-    pub(super) fn reconcile(&mut self, list: &BTreeMap<WorkloadId, Listed>) -> Vec<WorkloadId> {
-        self.containers.retain(|id, _| list.contains_key(id));
-        self.look_again.retain(|id, _| list.contains_key(id));
-        let known = |id: &WorkloadId, listed: &Listed| {
-            self.containers.get(id).is_some_and(|container| container.listed == *listed)
+        let addressless = match before {
+            _ if !is_nowhere(&workload) => 0,
+            None => 1,
+            Some(life) => life.addressless + 1,
         };
-        list.iter().filter(|(id, listed)| !known(id, listed)).map(|(id, _)| id.clone()).collect()
+        let patient = (1..=ADDRESS_LOOKS).contains(&addressless);
+        let look = ends.or_else(|| patient.then(|| now + ADDRESS_DELAY * 2u32.pow(addressless - 1)));
+        match look {
+            Some(at) => self.look_again.insert(id.clone(), at),
+            None => self.look_again.remove(&id),
+        };
+        self.lives.insert(id, Life { stop_signal, stop_timeout, started_at, ends, addressless });
+        self.set(workload)
     }
 
-    /// What has to be looked at by now.
-    pub(super) fn due(&self, now: Instant) -> Vec<WorkloadId> {
-        self.look_again.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect()
+    fn set(&mut self, workload: Workload) -> bool {
+        let known = self.inventory.workloads.get(&workload.id);
+        let differs = known.is_none_or(|known| **known != workload);
+        if differs {
+            let workloads = &mut Arc::make_mut(&mut self.inventory).workloads;
+            workloads.insert(workload.id.clone(), Arc::new(workload));
+        }
+        differs
+    }
+
+    /// Forgets a container, and says whether it was known.
+    pub(super) fn remove(&mut self, id: &WorkloadId) -> bool {
+        self.lives.remove(id);
+        self.look_again.remove(id);
+        let known = self.inventory.workloads.contains_key(id);
+        if known {
+            Arc::make_mut(&mut self.inventory).workloads.remove(id);
+        }
+        known
+    }
+
+    /// Drops what `list` no longer has, and says what has to be looked at. What an event `told` about since the list was
+    /// asked for may be newer than the list, and is looked at in doubt.
+    pub(super) fn reconcile(
+        &mut self,
+        list: &BTreeMap<WorkloadId, Listed>,
+        told: &BTreeSet<WorkloadId>,
+    ) -> Difference {
+        let mut difference = Difference::default();
+        for (id, listed) in list {
+            let known = self.inventory.workloads.get(id);
+            if known.is_none_or(|known| !listed.agrees_with(known)) {
+                difference.looks.push(id.clone());
+            }
+        }
+        let unlisted = self.inventory.workloads.values().filter(|known| !list.contains_key(&known.id));
+        for known in unlisted.cloned().collect::<Vec<_>>() {
+            if told.contains(&known.id) {
+                difference.looks.push(known.id.clone());
+            } else {
+                self.remove(&known.id);
+                difference.gone.push(known);
+            }
+        }
+        difference
+    }
+
+    /// What has to be looked at by now; each is named once.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<WorkloadId> {
+        let due: Vec<_> =
+            self.look_again.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+        self.look_again.retain(|_, at| *at > now);
+        due
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.look_again.values().min().copied()
     }
 
-    pub(super) fn inventory(&self) -> Arc<Inventory> {
-        let workloads =
-            self.containers.iter().map(|(id, container)| (id.clone(), container.workload.clone()));
-        Arc::new(Inventory { workloads: workloads.collect() })
+    /// Everything that is known. The same allocation as before while nothing has changed.
+    pub(super) const fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+}
+
+/// A container that leaves a network has no address there any more.
+fn without_addresses(workload: &mut Workload, left: impl Fn(&String) -> bool) {
+    if let Placement::Networks(on) = &mut workload.placement {
+        on.iter_mut().filter(|on| left(&on.network)).for_each(|on| on.addresses.clear());
     }
 }
 
 /// Whether it runs and has no address yet, as right after its start.
 fn is_nowhere(workload: &Workload) -> bool {
-    use crate::inventory::Placement::Networks;
     workload.state == State::Running
-        && matches!(&workload.placement, Networks(on) if !on.is_empty() && on.iter().all(|on| on.addresses.is_empty()))
+        && matches!(&workload.placement, Placement::Networks(on) if !on.is_empty() && on.iter().all(|on| on.addresses.is_empty()))
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::super::convert::{container, tests::inspected};
-    use super::*;
-    use crate::inventory::Health;
-
-    fn id() -> WorkloadId {
-        WorkloadId("a".into())
-    }
-
-    fn running() -> View {
-        let mut view = View::default();
-        view.replace(container(inspected("a", |_| ()), Listed::default()).unwrap(), Instant::now());
-        view
-    }
-
-    fn event(what: What) -> Event {
-        Event { id: id(), at: i64::MAX, what }
-    }
-
-    fn state(view: &View) -> State {
-        view.inventory().workloads[&id()].state
-    }
-
-    #[test]
-    fn a_terminating_signal_drains_and_another_does_not() {
-        for (signal, expected) in [
-            ("TERM", State::Stopping),
-            ("KILL", State::Stopping),
-            ("QUIT", State::Stopping),
-            ("HUP", State::Running),
-            ("USR1", State::Running),
-        ] {
-            let mut view = running();
-            assert_eq!(view.apply(&event(What::Kill(signal.into())), Instant::now()), Effect::Done);
-            assert_eq!(state(&view), expected, "{signal}");
-        }
-    }
-
-    #[test]
-    fn draining_is_undone_when_the_container_does_not_end() {
-        let mut view = running();
-        let now = Instant::now();
-        view.apply(&event(What::Kill("TERM".into())), now);
-        let again = container(inspected("a", |_| ()), Listed::default()).unwrap();
-        view.replace(again.clone(), now);
-        assert_eq!(state(&view), State::Stopping, "a look in between does not undo it");
-        let due = view.next_deadline().unwrap();
-        assert_eq!(due, now + Duration::from_secs(32), "its own stop time-out, and a little more");
-        assert_eq!(view.due(due), [id()]);
-        view.replace(again, due);
-        assert_eq!(state(&view), State::Running);
-        assert_eq!(view.next_deadline(), None);
-    }
-
-    #[test]
-    fn die_stops_and_destroy_removes_without_a_look() {
-        let mut view = running();
-        assert_eq!(view.apply(&event(What::Die), Instant::now()), Effect::Done);
-        assert_eq!(state(&view), State::Stopped);
-        assert_eq!(view.apply(&event(What::Destroy), Instant::now()), Effect::Done);
-        assert!(view.inventory().workloads.is_empty());
-    }
-
-    #[test]
-    fn an_event_from_an_earlier_life_is_ignored() {
-        let mut view = running();
-        let old = Event { at: 5, ..event(What::Die) };
-        view.apply(&old, Instant::now());
-        assert_eq!(state(&view), State::Running);
-    }
-
-    #[test]
-    fn health_and_pause_follow_the_events() {
-        let mut view = running();
-        view.apply(&event(What::Health(Health::Unhealthy)), Instant::now());
-        assert_eq!(view.inventory().workloads[&id()].health, Health::Unhealthy);
-        view.apply(&event(What::Pause), Instant::now());
-        assert_eq!(state(&view), State::Paused);
-        view.apply(&event(What::Unpause), Instant::now());
-        assert_eq!(state(&view), State::Running);
-    }
-
-    #[test]
-    fn an_unknown_container_is_looked_at() {
-        assert_eq!(View::default().apply(&event(What::Die), Instant::now()), Effect::Look);
-    }
-
-    #[test]
-    fn a_container_without_an_address_is_looked_at_again_soon() {
-        let mut view = View::default();
-        let bare = inspected("a", |value| {
-            value["NetworkSettings"] = json!({"Networks": {"n": {"IPAddress": ""}}});
-        });
-        let now = Instant::now();
-        view.replace(container(bare, Listed::default()).unwrap(), now);
-        assert_eq!(view.due(now + ADDRESS_DELAY), [id()]);
-    }
-
-    #[test]
-    fn the_list_removes_what_is_gone_and_names_what_is_new() {
-        let mut view = running();
-        let list = BTreeMap::from([(WorkloadId("b".into()), Listed::default())]);
-        assert_eq!(view.reconcile(&list), [WorkloadId("b".into())]);
-        assert!(view.inventory().workloads.is_empty());
-    }
-
-    #[test]
-    fn what_the_list_shows_unchanged_is_not_looked_at() {
-        let mut view = running();
-        assert!(view.reconcile(&BTreeMap::from([(id(), Listed::default())])).is_empty());
-    }
-}
+mod tests;

@@ -1,24 +1,27 @@
 //! The loop: subscribe, list, follow; and again from the start whenever anything is in doubt.
+//!
+//! Nothing in it waits for the engine but the connecting: lists and looks are under way while events are taken in, so
+//! that what stops leaves the rotation at once, however slow the engine is.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+mod round;
+
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use anyhow::{Context, anyhow};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::inventory::WorkloadId;
-use crate::provider::InventorySender;
+use crate::provider::Outlet;
 
-use super::convert::Listed;
 use super::engine::Engine;
 use super::event::Event;
-use super::view::{Effect, View};
+use super::view::View;
+use round::Follower;
 
 /// A stream that went silent without an end is found out by a fresh list this often.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -30,20 +33,29 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// How often a person is told that the engine is still away.
 const REMIND: Duration = Duration::from_secs(60);
-/// Events that may wait while the engine is asked something; more than that, and the list is asked for again.
+/// Events that may wait while others are taken in; more than that, and the list is asked for again.
 const EVENT_BUFFER: usize = 1_024;
-/// Containers that are looked at side by side.
-const LOOKS: usize = 8;
 
-pub(super) struct Watcher<E> {
-    engine: E,
-    sender: InventorySender,
-    view: View,
+/// Why a connection ended.
+#[derive(Debug)]
+enum End {
+    /// The engine could not be asked everything.
+    Away(anyhow::Error),
+    /// It could, and then the events ended or failed. That is normal: proxies cut what is idle, engines restart.
+    Cut(anyhow::Error),
 }
 
-impl<E: Engine> Watcher<E> {
-    pub(super) fn new(engine: E, sender: InventorySender) -> Self {
-        Self { engine, sender, view: View::default() }
+pub(super) struct Watcher {
+    engine: Engine,
+    outlet: Outlet,
+    view: View,
+    /// Whether the view was complete once: before that it is nobody's business.
+    complete: bool,
+}
+
+impl Watcher {
+    pub(super) fn new(engine: Engine, outlet: Outlet) -> Self {
+        Self { engine, outlet, view: View::default(), complete: false }
     }
 
     /// Follows the engine for ever. Whatever goes wrong, the last view stands and it begins again.
@@ -52,114 +64,77 @@ impl<E: Engine> Watcher<E> {
         let mut told: Option<Instant> = None;
         loop {
             let began = Instant::now();
-            let Err(error) = self.follow(&mut told).await;
+            let Err(end) = self.follow(&mut told).await;
             if began.elapsed() > LONGEST_DELAY {
                 delay = FIRST_DELAY;
             }
-            let now = Instant::now();
-            if told.is_none_or(|told| now.duration_since(told) >= REMIND) {
-                let stands = if self.sender.borrow().is_some() {
-                    "the last view stands"
-                } else {
-                    "nothing is served yet"
-                };
-                warn!("the Docker Engine is away, {stands}; trying again: {error:#}");
-                told = Some(now);
-            } else {
-                debug!("the Docker Engine is away: {error:#}");
-            }
+            self.tell(&end, &mut told);
             tokio::time::sleep(jittered(delay)).await;
             delay = (delay * 2).min(LONGEST_DELAY);
         }
     }
 
+    fn tell(&self, end: &End, told: &mut Option<Instant>) {
+        let now = Instant::now();
+        match end {
+            End::Away(error) if told.is_none_or(|told| now.duration_since(told) >= REMIND) => {
+                let stands =
+                    if self.outlet.has_view() { "the last view stands" } else { "nothing is served yet" };
+                warn!("the Docker Engine is away, {stands}; trying again: {error:#}");
+                *told = Some(now);
+            }
+            End::Away(error) => debug!("the Docker Engine is away: {error:#}"),
+            End::Cut(error) => debug!("connecting to the Docker Engine again: {error:#}"),
+        }
+    }
+
     /// One connection, from its beginning to whatever ends it.
-    async fn follow(&mut self, told: &mut Option<Instant>) -> anyhow::Result<std::convert::Infallible> {
-        answer(self.engine.connect()).await.context("cannot connect")?;
+    async fn follow(&mut self, told: &mut Option<Instant>) -> Result<Infallible, End> {
+        answer(self.engine.connect()).await.context("cannot connect").map_err(End::Away)?;
         // Subscribe first, then list: what happens in between is in both.
-        let (mut events, _reader) = read(self.engine.events(now_in_seconds() - OVERLAP));
-        self.resync().await?;
-        if told.take().is_some() {
-            info!("the Docker Engine is back");
-        }
-        let mut resync = tokio::time::interval_at(Instant::now() + RESYNC, RESYNC);
-        loop {
-            let deadline = self.view.next_deadline();
-            tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => self.take(event?, &mut events).await?,
-                    None => bail!("more events came than could be taken in, or their stream ended"),
-                },
-                _ = resync.tick() => self.resync().await?,
-                () = until(deadline) => {
-                    let due = self.view.due(Instant::now());
-                    self.look(due, &BTreeMap::new()).await?;
-                }
-            }
-            self.publish();
-        }
-    }
-
-    /// Takes in `first` and every event that waits behind it. What they say by themselves is published before the
-    /// engine is asked anything: a container that stops must not wait for one that starts.
-    async fn take(
-        &mut self,
-        first: Event,
-        events: &mut mpsc::Receiver<anyhow::Result<Event>>,
-    ) -> anyhow::Result<()> {
-        let mut looks = BTreeSet::new();
-        let mut next = Some(first);
-        while let Some(event) = next {
-            debug!(container = event.id.0, what = ?event.what, "event");
-            if self.view.apply(&event, Instant::now()) == Effect::Look {
-                looks.insert(event.id);
-            }
-            next = events.try_recv().ok().transpose()?;
-        }
-        self.publish();
-        self.look(looks, &BTreeMap::new()).await
-    }
-
-    async fn resync(&mut self) -> anyhow::Result<()> {
-        let list = answer(self.engine.list()).await?;
-        let looks = self.view.reconcile(&list);
-        self.look(looks, &list).await?;
-        self.publish();
-        Ok(())
-    }
-
-    async fn look(
-        &mut self,
-        ids: impl IntoIterator<Item = WorkloadId>,
-        list: &BTreeMap<WorkloadId, Listed>,
-    ) -> anyhow::Result<()> {
+        let stream = self.engine.events(now_in_seconds() - OVERLAP).map_err(End::Away)?;
+        let (mut events, _reader) = read(stream);
+        tokio::task::yield_now().await;
         let engine = &self.engine;
-        let looks = ids.into_iter().map(|id| async move {
-            let listed = list.get(&id).cloned().unwrap_or_default();
-            let seen = answer(engine.inspect(&id, listed)).await;
-            (id, seen)
-        });
-        let seen: Vec<_> = futures::stream::iter(looks).buffer_unordered(LOOKS).collect().await;
-        for (id, seen) in seen {
-            match seen? {
-                Some(container) => self.view.replace(container, Instant::now()),
-                None => self.view.remove(&id),
+        let look = |id| async move { answer(engine.inspect(&id)).await }.boxed();
+        let mut follower = Follower::new(look, &mut self.view, &self.outlet, &mut self.complete);
+        let mut list = list_all(engine);
+        follower.begin(Instant::now());
+        let mut resync = tokio::time::interval_at(Instant::now() + RESYNC, RESYNC);
+        let mut listing = true;
+        loop {
+            let deadline = follower.next_deadline();
+            let step = tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => event.and_then(|event| follower.take(event, &mut events)),
+                    None => Err(anyhow!("more events came than could be taken in, or their stream ended")),
+                },
+                answer = &mut list, if listing => {
+                    listing = false;
+                    answer.map(|answer| follower.compare(&answer))
+                }
+                seen = follower.looks.next() => follower.see(seen),
+                _ = resync.tick(), if !listing => {
+                    list = list_all(engine);
+                    listing = true;
+                    follower.begin(Instant::now());
+                    Ok(())
+                }
+                () = until(deadline) => follower.do_what_is_due(),
+            };
+            if let Err(error) = step {
+                return Err(if follower.is_settled() { End::Cut(error) } else { End::Away(error) });
+            }
+            follower.settle();
+            if follower.is_settled() && told.take().is_some() {
+                info!("the Docker Engine is back");
             }
         }
-        Ok(())
     }
+}
 
-    /// Publishes the view where it differs from the last one.
-    fn publish(&self) {
-        let inventory = self.view.inventory();
-        self.sender.send_if_modified(|last| {
-            let differs = last.as_ref() != Some(&inventory);
-            if differs {
-                *last = Some(Arc::clone(&inventory));
-            }
-            differs
-        });
-    }
+fn list_all(engine: &Engine) -> BoxFuture<'_, anyhow::Result<round::List>> {
+    answer(engine.list()).boxed()
 }
 
 /// Reads `events` in a task of its own, so that the engine never finds us slow and drops us; the task ends with the

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::provider::{InventorySender, Provider};
+use crate::provider::{Outlet, Provider};
 
 pub use schema::parse;
 
@@ -40,25 +41,21 @@ impl FileProvider {
             .with_context(|| format!("cannot read {}", self.path.display()))
     }
 
-    /// Publishes what `text` says where that is new; a mistake is told, and the last good view stands.
-    fn publish(&self, text: &str, sender: &InventorySender) {
+    /// Publishes what `text` says where that is new, and says whether it could be read; a mistake is told, and the last
+    /// good view stands.
+    fn publish(&self, text: &str, outlet: &Outlet) -> bool {
         match parse(text) {
             Ok(inventory) => {
                 let inventory = Arc::new(inventory);
-                let changed = sender.send_if_modified(|last| {
-                    let differs = last.as_ref() != Some(&inventory);
-                    if differs {
-                        *last = Some(Arc::clone(&inventory));
-                    }
-                    differs
-                });
-                if changed {
+                if outlet.publish(&inventory) {
                     info!(file = %self.path.display(), endpoints = inventory.workloads.len(), "services file read");
                 }
+                true
             }
             Err(mistake) => {
-                let stands = if sender.borrow().is_some() { "; the last good one stands" } else { "" };
+                let stands = if outlet.has_view() { "; the last good one stands" } else { "" };
                 warn!("{}:{mistake}{stands}", self.path.display());
+                false
             }
         }
     }
@@ -69,18 +66,26 @@ impl Provider for FileProvider {
         "file"
     }
 
-    async fn run(self, sender: InventorySender, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn run(self, outlet: Outlet, stop: CancellationToken) -> anyhow::Result<()> {
         let mut changes = watch::Changes::of(&self.path)?;
         let mut last: Option<Result<String, String>> = None;
+        let mut holds = false;
         loop {
+            let now = Instant::now();
             let read = self.read().await.map_err(|error| format!("{error:#}"));
             // Editors touch a file several times for one change: only what it says counts.
             if last.as_ref() != Some(&read) {
-                match &read {
-                    Ok(text) => self.publish(text, &sender),
-                    Err(error) => warn!("{error}; waiting for it"),
-                }
+                holds = match &read {
+                    Ok(text) => self.publish(text, &outlet),
+                    Err(error) => {
+                        warn!("{error}; waiting for it");
+                        false
+                    }
+                };
                 last = Some(read);
+            }
+            if holds {
+                outlet.confirm(now);
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -80,7 +81,7 @@ pub fn parse(text: &str) -> Result<Inventory, String> {
             entry.labels.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
         for (index, endpoint) in entry.endpoints.into_iter().enumerate() {
             let workload = workload(&service, index, endpoint, labels.clone());
-            if let Some(twin) = inventory.workloads.insert(workload.id.clone(), workload) {
+            if let Some(twin) = inventory.workloads.insert(workload.id.clone(), Arc::new(workload)) {
                 return Err(format!("1:1: two endpoints of service {service} are named {}", twin.name));
             }
         }

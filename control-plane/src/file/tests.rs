@@ -1,10 +1,8 @@
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::*;
 use crate::inventory::{Health, Inventory, Placement};
-use crate::provider::InventoryReceiver;
+use crate::provider::{InventoryReceiver, port};
 
 const GOOD: &str = "services:\n  web:\n    labels:\n      portolan.host: web.localhost\n      portolan.port: 80\n      portolan.enable: true\n    endpoints: [\"127.0.0.1:9001\", {address: \"[::1]:9002\", name: b, health: unhealthy}]\n";
 
@@ -53,13 +51,14 @@ async fn until(receiver: &mut InventoryReceiver, endpoints: usize) {
 async fn a_file_is_followed_and_a_bad_edit_leaves_the_last_good_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("services.yaml");
-    let (sender, mut receiver) = watch::channel(None);
+    let (outlet, mut receiver, freshness) = port(Duration::from_secs(60));
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(FileProvider::new(path.clone()).run(sender, stop.clone()));
+    tasks.spawn(FileProvider::new(path.clone()).run(outlet, stop.clone()));
     // It may appear later.
     std::fs::write(&path, GOOD).unwrap();
     until(&mut receiver, 2).await;
+    assert!(!freshness.is_stale());
     std::fs::write(&path, "services: [").unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(receiver.borrow().as_ref().unwrap().workloads.len(), 2);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod engine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -65,11 +67,7 @@ enum HealthWord {
 
 /// The inventory of some containers.
 pub(crate) fn inventory(containers: &BTreeMap<String, Container>) -> Inventory {
-    let workloads = containers.iter().map(|(name, container)| {
-        let workload = workload(name, container);
-        (workload.id.clone(), workload)
-    });
-    Inventory { workloads: workloads.collect() }
+    containers.iter().map(|(name, container)| workload(name, container)).collect()
 }
 
 fn workload(name: &str, container: &Container) -> Workload {

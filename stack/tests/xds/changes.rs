@@ -26,58 +26,75 @@ pub fn requests_survive_every_change(mode: Mode, folder: &Path) -> Result<()> {
     let traffic = lab.traffic()?;
     traffic.served_by("kept.test", &["k1"])?;
     traffic.served_by("web.test", &["u1"])?;
-    let first = lab.envoy.stats()?;
+    endpoints_move(&mut lab, &traffic)?;
+    a_detail_of_all_clusters_changes(&mut lab, &traffic)?;
+    clusters_are_replaced(&mut lab, &traffic)?;
+    nothing_new_is_not_sent(&mut lab, &traffic)?;
+    is_spotless(&lab.envoy.stats()?)?;
+    status::acknowledged(&lab.plane, NODE, None)?;
+    traffic.finish()?;
+    Ok(())
+}
 
-    // Endpoints move: their cluster hears of it, and nothing else does.
-    lab.world.clusters.insert("web", lab.upstreams.ports(&["u1", "u2"]));
-    lab.converge()?;
-    traffic.served_by("web.test", &["u1", "u2"])?;
-    lab.world.clusters.insert("web", lab.upstreams.ports(&["u2"]));
-    lab.converge()?;
-    traffic.served_by("web.test", &["u2"])?;
-    let moved = lab.envoy.stats()?;
-    ensure!(moved.since(&first, "cluster.web.update_success") == 2, "one update an endpoint change");
-    ensure!(moved.since(&first, "cluster.kept.update_success") == 0, "the other cluster hears nothing");
-    ensure!(changes(&moved) == changes(&first), "endpoints only: {:?}", changes(&moved));
+/// Their cluster hears of it, and nothing else does.
+fn endpoints_move(lab: &mut Lab, traffic: &Traffic) -> Result<()> {
+    let before = lab.envoy.stats()?;
+    for upstreams in [&["u1", "u2"][..], &["u2"]] {
+        lab.world.clusters.insert("web", lab.upstreams.ports(upstreams));
+        lab.converge()?;
+        traffic.served_by("web.test", upstreams)?;
+    }
+    let after = lab.envoy.stats()?;
+    ensure!(after.since(&before, "cluster.web.update_success") == 2, "one update an endpoint change");
+    ensure!(after.since(&before, "cluster.kept.update_success") == 0, "the other cluster hears nothing");
+    ensure!(changes(&after) == changes(&before), "endpoints only: {:?}", changes(&after));
+    Ok(())
+}
 
-    // A detail of the clusters changes: they are warm at once, and serve on meanwhile.
+/// They are warm at once, and serve on meanwhile.
+fn a_detail_of_all_clusters_changes(lab: &mut Lab, traffic: &Traffic) -> Result<()> {
+    let before = lab.envoy.stats()?;
     lab.world.connect_seconds = 2;
     lab.converge()?;
     traffic.goes_on(50)?;
-    let detailed = lab.envoy.stats()?;
-    ensure!(detailed.since(&moved, "cluster_manager.cluster_modified") == 2, "both clusters were modified");
+    let after = lab.envoy.stats()?;
+    ensure!(after.since(&before, "cluster_manager.cluster_modified") == 2, "both clusters were modified");
+    Ok(())
+}
 
-    // A host moves to a cluster that is new, and the old one goes, some times in a row.
+/// A host moves to a cluster that is new, and the old one goes, some times in a row.
+fn clusters_are_replaced(lab: &mut Lab, traffic: &Traffic) -> Result<()> {
+    let before = lab.envoy.stats()?;
     let moves =
         [("web", "next", "u3"), ("next", "other", "u2"), ("other", "web", "u1"), ("web", "next", "u3")];
     for (from, to, upstream) in moves {
-        replace_cluster(&mut lab, from, to, upstream)?;
+        replace_cluster(lab, from, to, upstream)?;
         traffic.served_by("web.test", &[upstream])?;
     }
-    let replaced = lab.envoy.stats()?;
+    let after = lab.envoy.stats()?;
     for (event, more) in [("added", 4), ("removed", 4), ("modified", 0)] {
-        let found = replaced.since(&detailed, &format!("cluster_manager.cluster_{event}"));
+        let found = after.since(&before, &format!("cluster_manager.cluster_{event}"));
         ensure!(found == more, "{found} clusters were {event}, and not {more}");
     }
+    Ok(())
+}
 
-    // Nothing new is not sent; the endpoint that follows shows that it had its chance.
+/// A snapshot that is equal is not sent; the endpoint that follows shows that it had its chance.
+fn nothing_new_is_not_sent(lab: &mut Lab, traffic: &Traffic) -> Result<()> {
+    let before = lab.envoy.stats()?;
     lab.publish()?;
     lab.world.clusters.insert("next", lab.upstreams.ports(&["u1"]));
     lab.converge()?;
     traffic.served_by("web.test", &["u1"])?;
-    let last = lab.envoy.stats()?;
-    ensure!(changes(&last) == changes(&replaced), "{:?}", changes(&last));
-    ensure!(last.since(&replaced, "cluster.next.update_success") == 1, "only the endpoint was sent");
+    let after = lab.envoy.stats()?;
+    ensure!(changes(&after) == changes(&before), "{:?}", changes(&after));
+    ensure!(after.since(&before, "cluster.next.update_success") == 1, "only the endpoint was sent");
     for subscription in SUBSCRIPTIONS.into_iter().chain(["cluster.kept"]) {
         for counter in ["update_attempt", "update_success"] {
-            let more = last.since(&replaced, &format!("{subscription}.{counter}"));
+            let more = after.since(&before, &format!("{subscription}.{counter}"));
             ensure!(more == 0, "{subscription}.{counter}: {more} more for nothing new");
         }
     }
-
-    is_spotless(&last)?;
-    status::acknowledged(&lab.plane, NODE, None)?;
-    traffic.finish()?;
     Ok(())
 }
 

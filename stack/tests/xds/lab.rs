@@ -48,20 +48,25 @@ impl Lab {
 
     /// The same, with whatever else `add` puts into the first snapshot.
     pub fn start_with(mode: Mode, folder: &Path, add: impl FnOnce(&mut World, &Upstreams)) -> Result<Self> {
+        let mut lab = Self::prepare(mode, folder)?;
+        add(&mut lab.world, &lab.upstreams);
+        lab.publish()?;
+        lab.envoy.ready()?;
+        lab.settled()?;
+        Ok(lab)
+    }
+
+    /// The same before anything is published.
+    pub fn prepare(mode: Mode, folder: &Path) -> Result<Self> {
         let upstreams = Upstreams::start(&["k1", "k2", "u1", "u2", "u3"])?;
         let mut world = World::new(mode.source());
         let http = Entrance::new(&[("kept.test", "kept"), ("web.test", "web")])?;
         world.listeners.insert(HTTP, http);
         world.clusters.insert("kept", upstreams.ports(&["k1"]));
         world.clusters.insert("web", upstreams.ports(&["u1"]));
-        add(&mut world, &upstreams);
         let plane = ControlPlane::start(&[NODE])?;
-        plane.publish(NODE, world.resources())?;
-        let mut envoy = Envoy::start(NODE, mode, plane.port(), folder)?;
-        envoy.ready()?;
-        let lab = Self { mode, envoy, plane, upstreams, world };
-        lab.settled()?;
-        Ok(lab)
+        let envoy = Envoy::start(NODE, mode, plane.port(), folder)?;
+        Ok(Self { mode, envoy, plane, upstreams, world })
     }
 
     /// Requests to the hosts of the listener `http`.

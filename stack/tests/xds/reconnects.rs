@@ -40,7 +40,10 @@ pub fn a_server_that_comes_back_disturbs_nobody(mode: Mode, folder: &Path) -> Re
     lab.world.hosts(HTTP).insert("next.test", "next");
     lab.world.clusters.insert("next", lab.upstreams.ports(&["u3"]));
     traffic.goes_on(20)?;
+    // It is there before it knows anything, and says nothing until it does.
     lab.plane.restart()?;
+    until("Envoy is back on every stream", LIMIT, || connected(&lab.envoy, &first))?;
+    traffic.goes_on(20)?;
     lab.converge()?;
     traffic.served_by("kept.test", &["k2"])?;
     traffic.set_hosts(&["kept.test", "plain.test", "next.test"]);

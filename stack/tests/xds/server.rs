@@ -10,7 +10,7 @@ use portolan::admin;
 use stack::ports::Reserved;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use xds_server::{
     Clients, Resource, ServeError, ServeOptions, Snapshot, SnapshotReceiver, SnapshotSource, XdsService,
@@ -31,7 +31,7 @@ pub struct ControlPlane {
 struct Running {
     runtime: Runtime,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), ServeError>>,
+    tasks: JoinSet<Result<(), ServeError>>,
     snapshots: BTreeMap<&'static str, watch::Sender<Option<Arc<Snapshot>>>>,
     clients: Clients,
 }
@@ -105,17 +105,19 @@ impl ControlPlane {
             service.routes().add_service(admin::reflection()?).add_service(admin::reflection_v1alpha()?);
         // A stop that had to be forced is seen as one that took too long.
         let options = ServeOptions { stop_deadline: LIMIT, ..Default::default() };
-        let task = runtime.spawn(serve(listener, routes, options, stop.clone()));
-        self.running = Some(Running { runtime, stop, task, snapshots, clients });
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(serve(listener, routes, options, stop.clone()), runtime.handle());
+        self.running = Some(Running { runtime, stop, tasks, snapshots, clients });
         Ok(())
     }
 
     /// Stops it as an operator would: its streams end themselves.
     pub fn stop(&mut self) -> Result<()> {
-        let Running { runtime, stop, task, .. } = self.running.take().context("it is stopped already")?;
+        let Running { runtime, stop, mut tasks, .. } =
+            self.running.take().context("it is stopped already")?;
         stop.cancel();
-        let stopped = runtime.block_on(async { tokio::time::timeout(LIMIT / 2, task).await });
-        stopped.context("the server does not stop by itself")???;
+        let stopped = runtime.block_on(async { tokio::time::timeout(LIMIT / 2, tasks.join_next()).await });
+        stopped.context("the server does not stop by itself")?.context("it did not run")???;
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(())
     }

@@ -10,6 +10,7 @@ use reqwest::header::{CONNECTION, HOST};
 use stack::wait::until;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::LIMIT;
@@ -27,6 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Traffic {
     hosts: watch::Sender<Vec<&'static str>>,
     tally: watch::Receiver<Tally>,
+    _clients: JoinSet<()>,
     _runtime: Runtime,
 }
 
@@ -54,11 +56,12 @@ impl Traffic {
         let (hosts, hosts_rx) = watch::channel(hosts.to_vec());
         let (tally_tx, tally) = watch::channel(Tally::default());
         let tally_tx = Arc::new(tally_tx);
+        let mut clients = JoinSet::new();
         for kept in [true, false] {
-            let client = client(kept)?;
-            runtime.spawn(requests(client, kept, port, hosts_rx.clone(), Arc::clone(&tally_tx)));
+            let requests = requests(client(kept)?, kept, port, hosts_rx.clone(), Arc::clone(&tally_tx));
+            clients.spawn_on(requests, runtime.handle());
         }
-        Ok(Self { hosts, tally, _runtime: runtime })
+        Ok(Self { hosts, tally, _clients: clients, _runtime: runtime })
     }
 
     /// Requests go to these hosts from now on.

@@ -6,12 +6,14 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use warp::Filter;
 
 /// Some web servers on loopback, until this is dropped.
 #[derive(Debug)]
 pub struct Upstreams {
     ports: BTreeMap<&'static str, u16>,
+    _servers: JoinSet<()>,
     _runtime: Runtime,
 }
 
@@ -19,14 +21,14 @@ impl Upstreams {
     /// One for each name.
     pub fn start(names: &[&'static str]) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let mut ports = BTreeMap::new();
+        let (mut ports, mut servers) = (BTreeMap::new(), JoinSet::new());
         for name in names.iter().copied() {
             let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
             ports.insert(name, listener.local_addr()?.port());
             let answer = warp::any().map(move || name);
-            runtime.spawn(warp::serve(answer).incoming(listener).run());
+            servers.spawn_on(warp::serve(answer).incoming(listener).run(), runtime.handle());
         }
-        Ok(Self { ports, _runtime: runtime })
+        Ok(Self { ports, _servers: servers, _runtime: runtime })
     }
 
     /// The ports of those that are named.

@@ -6,18 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use envoy_types::pb::envoy::admin::v3::ClientResourceStatus;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::service::status::v3::ClientStatusResponse;
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 use serde_json::{Value, json};
 use stack::process::Process;
 use stack::tools;
 use stack::wait::until;
-use xds_server::Resource;
+use xds_server::{Kind, Resource};
 
 use super::LIMIT;
 use super::resources::{World, ads, routes};
 use super::server::ControlPlane;
+use super::status;
 
 /// The host part of `xds:///backend`, and the name of all that is behind it.
 const BACKEND: &str = "backend";
@@ -30,13 +34,11 @@ pub fn grpc_without_a_proxy_follows_every_change(folder: &Path) -> Result<()> {
     let ports = until("the servers run", LIMIT, || servers.last("ports"))?;
     let port = |name: &str| ports[name].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
 
-    let plane = ControlPlane::start(&[NODE])?;
+    let mut plane = ControlPlane::start(&[NODE])?;
     let mut world = World::new(ads());
     world.clusters.insert(BACKEND, vec![port("alpha"), port("beta")]);
-    world.extra = vec![
-        Resource::from(&world.api_listener(BACKEND, BACKEND)),
-        Resource::from(&routes(BACKEND, &[("*", BACKEND)].into())),
-    ];
+    let listener = Resource::from(&world.api_listener(BACKEND, BACKEND));
+    world.extra = vec![listener.clone(), Resource::from(&routes(BACKEND, &[("*", BACKEND)].into()))];
     plane.publish(NODE, world.resources())?;
     let bootstrap = folder.join("grpc.json");
     fs::write(&bootstrap, bootstrap_of(plane.port()).to_string())?;
@@ -49,9 +51,26 @@ pub fn grpc_without_a_proxy_follows_every_change(folder: &Path) -> Result<()> {
     world.clusters.insert(BACKEND, vec![port("gamma")]);
     plane.publish(NODE, world.resources())?;
     client.served_by(&["gamma"])?;
-    ensure!(client.failures()?.is_empty(), "no call has failed: {:?}", client.failures()?);
-
     the_server_knows_what_the_client_has(&plane, &client, folder)?;
+
+    // What it refuses it does without, and the rest goes on.
+    let good = std::mem::replace(&mut world.extra, vec![listener.clone(), Resource::from(&bad_routes())]);
+    world.clusters.insert(BACKEND, vec![port("alpha"), port("gamma")]);
+    plane.publish(NODE, world.resources())?;
+    status::refused(&plane, NODE, Kind::Route, BACKEND, "regex")?;
+    client.served_by(&["alpha", "gamma"])?;
+    world.extra = good;
+    plane.publish(NODE, world.resources())?;
+    status::acknowledged(&plane, NODE, None)?;
+
+    // While the server is away it goes on with what it has, and then takes over what changed.
+    plane.kill()?;
+    client.goes_on()?;
+    plane.restart()?;
+    world.clusters.insert(BACKEND, vec![port("alpha"), port("beta")]);
+    plane.publish(NODE, world.resources())?;
+    client.served_by(&["alpha", "beta"])?;
+    ensure!(client.failures()?.is_empty(), "no call has failed: {:?}", client.failures()?);
 
     let listed = std::mem::take(&mut world.extra);
     plane.publish(NODE, world.resources())?;
@@ -62,7 +81,16 @@ pub fn grpc_without_a_proxy_follows_every_change(folder: &Path) -> Result<()> {
     })?;
     world.extra = listed;
     plane.publish(NODE, world.resources())?;
-    client.served_by(&["gamma"])
+    client.served_by(&["alpha", "beta"])
+}
+
+/// Routes with an expression that is none.
+fn bad_routes() -> RouteConfiguration {
+    let mut routes = routes(BACKEND, &[("*", BACKEND)].into());
+    let matched = &mut routes.virtual_hosts[0].routes[0].r#match;
+    let expression = RegexMatcher { regex: "/(".to_owned(), ..Default::default() };
+    matched.get_or_insert_default().path_specifier = Some(PathSpecifier::SafeRegex(expression));
+    routes
 }
 
 /// The client's own account of what it has (gRFC A40), and the server's account of the client, as the client reads it.
@@ -150,6 +178,15 @@ impl Script {
             let share = answers.values().sum::<usize>() / names.len();
             let fair = |name: &&str| answers.get(*name).is_some_and(|calls| calls.abs_diff(share) <= 1);
             ensure!(answers.len() == names.len() && names.iter().all(fair), "{answers:?}");
+            Ok(())
+        })
+    }
+
+    /// Waits until it has made some more calls.
+    fn goes_on(&self) -> Result<()> {
+        let before = self.said("answers").len();
+        until("calls go on", LIMIT, || {
+            ensure!(self.said("answers").len() > before + 2, "not so far");
             Ok(())
         })
     }

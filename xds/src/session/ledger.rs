@@ -11,13 +11,22 @@ use crate::subscription::{Change, Subscription};
 
 use super::holdings::{Held, Holdings};
 use super::message::{Event, Protocol, Refusal, Response};
-use super::trial::{self, Trial, Verdict};
+use super::trial::{self, Charges, Trial, Verdict};
 
 /// Most steps of one name that are remembered as refused with others, the newest.
 const MAX_DOUBTS: usize = 4;
 
 /// One step of a client from what it has to what it shall have: a resource to take, or one to drop.
 pub(super) type Step = Option<Arc<Resource>>;
+
+/// Most bytes that are kept of a client's words.
+const MAX_WORDS: usize = 4_096;
+
+/// The first part of what a client says, however much it says.
+fn cut(words: &str) -> &str {
+    let end = (0..=MAX_WORDS.min(words.len())).rev().find(|end| words.is_char_boundary(*end));
+    &words[..end.unwrap_or_default()]
+}
 
 /// The response that a client has not answered yet; there is at most one a type.
 #[derive(Debug)]
@@ -123,12 +132,25 @@ impl Ledger {
 
     /// Everything the client has or could have is looked at again.
     pub(super) fn unsettle_all(&mut self, kind: Kind, snapshot: Option<&Snapshot>) {
-        self.unsettled.extend(self.held.iter(&self.subscription).map(|(name, _)| Arc::clone(name)));
+        let mut names = std::mem::take(&mut self.unsettled);
+        names.extend(self.held.iter(&self.subscription).map(|(name, _)| Arc::clone(name)));
         if self.subscription.wildcard() {
-            self.unsettled
-                .extend(snapshot.into_iter().flat_map(|snapshot| snapshot.section(kind).keys().cloned()));
+            names.extend(snapshot.into_iter().flat_map(|snapshot| snapshot.section(kind).keys().cloned()));
         }
-        self.unsettled.extend(self.subscription.all_names().iter().cloned());
+        names.extend(self.subscription.all_names().iter().cloned());
+        names.retain(|name| self.is_concerned(name, snapshot.is_some_and(|s| s.get(kind, name).is_some())));
+        self.unsettled = names;
+    }
+
+    /// Whether there may be anything to say about `name`, which `exists` or does not. What came and went while the client
+    /// was busy with something else is not kept.
+    fn is_concerned(&self, name: &Name, exists: bool) -> bool {
+        let sent = || self.outstanding.as_ref().is_some_and(|sent| sent.steps.contains_key(name));
+        (exists && self.subscription.covers(name))
+            || self.held(name).is_some()
+            || self.owed.contains(name)
+            || self.doubted.contains_key(name)
+            || sent()
     }
 
     /// What was refused is parked until its content differs from what there is. Where that was all the client ever
@@ -141,10 +163,14 @@ impl Ledger {
     }
 
     /// Some resources of a new snapshot differ from the last one.
-    pub(super) fn unsettle(&mut self, names: &[Name]) {
-        let Self { subscription, held, unsettled, .. } = self;
-        let affected = |name: &&Name| subscription.covers(name) || held.get(subscription, name).is_some();
-        unsettled.extend(names.iter().filter(affected).cloned());
+    pub(super) fn unsettle(&mut self, names: &[Name], kind: Kind, snapshot: &Snapshot) {
+        for name in names {
+            if self.is_concerned(name, snapshot.get(kind, name).is_some()) {
+                self.unsettled.insert(Arc::clone(name));
+            } else {
+                self.unsettled.remove(name);
+            }
+        }
     }
 
     /// What the client has of that name.
@@ -152,7 +178,7 @@ impl Ledger {
         self.held.get(&self.subscription, name)
     }
 
-    /// Whether the client refused `name` at that version; no version is its removal.
+    /// Whether the client refused `name` at that version.
     pub(super) fn refused(&self, name: &str, version: Option<Version>) -> bool {
         self.parked.get(name).is_some_and(|refusal| refusal.version == version)
     }
@@ -197,8 +223,16 @@ impl Ledger {
         if let Some(trial) = outstanding.trial {
             self.trials.extend(trial.if_refused());
         }
-        let version = |(name, step): (&Name, &Step)| (name.clone(), step.as_ref().map(|step| step.version()));
-        let charges = outstanding.steps.iter().map(version).collect();
+        // There is nothing about a removal that a client could refuse, as long as there is something else.
+        let is_suspect = |step: &Step| step.is_some() || outstanding.steps.values().all(Option::is_none);
+        let mut charges = Charges::new();
+        for (name, step) in &outstanding.steps {
+            if is_suspect(step) {
+                charges.insert(name.clone(), step.as_ref().map(|resource| resource.version()));
+            } else {
+                self.unsettled.insert(name.clone());
+            }
+        }
         for (name, step) in outstanding.steps {
             let steps = self.doubted.entry(name).or_default();
             if steps.len() == MAX_DOUBTS {
@@ -221,27 +255,44 @@ impl Ledger {
                 Vec::new()
             }
             Verdict::Convict(charges, reason) => {
-                self.doubted.retain(|name, steps| {
-                    let refused = charges.get(name);
-                    steps.retain(|step| Some(&step.as_ref().map(|resource| resource.version())) != refused);
-                    !steps.is_empty()
-                });
-                let at = SystemTime::now();
+                let (reason, at) = (cut(&reason).into(), SystemTime::now());
                 let refusal = |(name, version)| Refusal { name, version, reason: Arc::clone(&reason), at };
                 let refusals: Vec<Refusal> = charges.into_iter().map(refusal).collect();
-                let parked = refusals.iter().map(|refusal| (Arc::clone(&refusal.name), refusal.clone()));
-                self.parked.extend(parked);
+                refusals.iter().for_each(|refusal| self.park(refusal.clone()));
                 refusals
             }
         }
     }
 
-    /// Picks from `steps` what may go out together: first what is under no suspicion, else the next group to try.
+    /// A version that is at fault is not sent again as it is. A client that will not let go of something is left with it.
+    fn park(&mut self, refusal: Refusal) {
+        let name = Arc::clone(&refusal.name);
+        if refusal.version.is_none() {
+            self.held.drop(&name);
+            self.doubted.remove(&name);
+            return;
+        }
+        if let Some(steps) = self.doubted.get_mut(&name) {
+            steps.retain(|step| step.as_ref().map(|resource| resource.version()) != refusal.version);
+            if steps.is_empty() {
+                self.doubted.remove(&name);
+            }
+        }
+        self.parked.insert(name, refusal);
+    }
+
+    /// Picks from `steps` what may go out together: first removals that were refused with something else, then what is
+    /// under no suspicion, else the next group to try.
     pub(super) fn choose(
         &mut self,
         mut steps: BTreeMap<Name, Step>,
     ) -> (BTreeMap<Name, Step>, Option<Trial>) {
         self.trials.retain_mut(|trial| trial.keep(&steps));
+        let again = |name: &Name| self.doubted.get(name).is_some_and(|doubts| doubts.contains(&None));
+        if steps.iter().any(|(name, step)| step.is_none() && again(name)) {
+            steps.retain(|name, step| step.is_none() && again(name));
+            return (steps, None);
+        }
         if self.trials.is_empty() {
             return (steps, None);
         }
@@ -263,7 +314,7 @@ impl Ledger {
         for (name, version) in versions {
             let name = share(&name);
             self.unsettled.insert(Arc::clone(&name));
-            self.held.take_foreign(name, version);
+            self.held.take_foreign(name, cut(&version).to_owned());
         }
     }
 
@@ -286,7 +337,7 @@ impl Ledger {
             (Some(resource), _) => {
                 (!self.refused(name, Some(resource.version()))).then(|| Some(Arc::clone(resource)))
             }
-            (None, held) if held.is_some() || doubted => (!self.refused(name, None)).then_some(None),
+            (None, held) if held.is_some() || doubted => Some(None),
             // "If the server does not know the resource, it says so in removed_resources", once.
             (None, _) => (owed && protocol == Protocol::Delta).then_some(None),
         }

@@ -133,8 +133,13 @@ impl Session {
         if first {
             ledger.inherit(kept, share);
         }
-        let (limit, count) = (self.settings.max_names, ledger.subscription.all_names().len());
-        if count > limit { Err(Violation::TooManyNames { kind, limit }) } else { Ok(event) }
+        // A name that was dropped under the wildcard is still to be answered.
+        let (limit, names) = (self.settings.max_names, ledger.subscription.all_names().len());
+        if names.max(ledger.owed.len()) > limit {
+            Err(Violation::TooManyNames { kind, limit })
+        } else {
+            Ok(event)
+        }
     }
 
     fn check(&self, request: &Request) -> Result<(), Violation> {
@@ -144,15 +149,19 @@ impl Session {
         {
             return Err(Violation::WrongType { expected, found: kind });
         }
-        let limit = self.settings.max_name_bytes;
-        let (names, held): (&[String], usize) = match &request.wants {
-            Wants::Names(names) => (names, 0),
-            Wants::Update { subscribe, initial_versions, .. } => (subscribe, initial_versions.len()),
+        let (names, dropped, kept): (&[String], &[String], _) = match &request.wants {
+            Wants::Names(names) => (names, &[], None),
+            Wants::Update { subscribe, unsubscribe, initial_versions } => {
+                (subscribe, unsubscribe, Some(initial_versions))
+            }
         };
-        if names.len().max(held) > self.settings.max_names {
-            return Err(Violation::TooManyNames { kind, limit: self.settings.max_names });
+        let limit = self.settings.max_names;
+        if names.len().max(kept.map_or(0, BTreeMap::len)) > limit {
+            return Err(Violation::TooManyNames { kind, limit });
         }
-        match names.iter().map(String::len).find(|bytes| *bytes > limit) {
+        let limit = self.settings.max_name_bytes;
+        let kept = kept.into_iter().flat_map(BTreeMap::keys);
+        match names.iter().chain(dropped).chain(kept).map(String::len).find(|bytes| *bytes > limit) {
             Some(bytes) => Err(Violation::NameTooLong { kind, bytes, limit }),
             None => Ok(()),
         }
@@ -164,7 +173,7 @@ impl Session {
             let ledger = &mut self.ledgers[kind.index()];
             let since = self.snapshot.as_ref().map(|old| old.version());
             match since.and_then(|since| snapshot.changed_since(since, kind)) {
-                Some(names) => ledger.unsettle(names),
+                Some(names) => ledger.unsettle(names, kind, &snapshot),
                 None => ledger.unsettle_all(kind, Some(&snapshot)),
             }
             ledger.release_parked(kind, &snapshot, self.protocol.is_whole(kind));
@@ -212,6 +221,11 @@ impl Session {
             return None;
         }
         (ledger.answer_due, ledger.whole_due) = (false, false);
+        let whole = self.protocol.is_whole(kind);
+        if whole {
+            // All that was asked for is answered, by being listed or not.
+            ledger.owed.clear();
+        }
         for (name, step) in &steps {
             ledger.owed.remove(name);
             let has_to_go = step.is_some() && snapshot.get(kind, name).is_none();
@@ -222,7 +236,6 @@ impl Session {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = ledger.response(self.protocol, kind, nonce.clone(), &steps);
-        let whole = self.protocol.is_whole(kind);
         ledger.outstanding = Some(Outstanding { nonce, steps, diminished: false, whole, trial });
         if kind == Kind::Cluster {
             self.owe_assignments();

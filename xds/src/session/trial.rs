@@ -87,9 +87,10 @@ pub(super) fn try_again(bad: Charges, reason: Arc<str>) -> Verdict {
     Verdict::Try(Trial { tried: bad, otherwise: Charges::new(), reason })
 }
 
-/// Convicts a group of one (or none); splits a larger one, trying first those whose names are not in `reason`.
+/// Convicts a group of one (or none), or one of removals, which are all alike; splits any other one, trying first those
+/// whose names are not in `reason`.
 pub(super) fn try_or_convict(mut bad: Charges, reason: Arc<str>) -> Verdict {
-    if bad.len() <= 1 {
+    if bad.len() <= 1 || bad.values().all(Option::is_none) {
         return Verdict::Convict(bad, reason);
     }
     let (mut named, rest): (Charges, Charges) = bad

@@ -1,0 +1,187 @@
+//! What one connection brings in: events as they come, and lists that are compared with what is known.
+//!
+//! A round is a list and the looks it led to. When its last look is answered the view is what the engine showed when the
+//! round began, which confirms it. A change that a round brings up and no event tells of is a suspicion: a stream that
+//! went silent looks just like a quiet one. Where the suspicion lasts, a new connection is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::inventory::WorkloadId;
+use crate::provider::Outlet;
+
+use super::super::convert::Container;
+use super::super::event::Event;
+use super::super::listed::Listed;
+use super::super::looks::{Looks, Seen};
+use super::super::view::{Effect, View};
+
+/// How much later than a list the event may come that tells the same.
+const GRACE: Duration = Duration::from_secs(1);
+
+pub(super) type List = BTreeMap<WorkloadId, Listed>;
+
+#[derive(Debug)]
+struct Round {
+    began: Instant,
+    listed: bool,
+    /// What events told about since it began: the list may be older.
+    told: BTreeSet<WorkloadId>,
+    /// What the list tells otherwise, and no event did.
+    untold: BTreeSet<WorkloadId>,
+}
+
+/// Takes in what comes over one connection.
+pub(super) struct Follower<'e, F> {
+    pub(super) looks: Looks<'e, F>,
+    view: &'e mut View,
+    outlet: &'e Outlet,
+    /// Whether the view was complete once: before that it is nobody's business.
+    complete: &'e mut bool,
+    round: Option<Round>,
+    /// Whether a round of this connection is over.
+    settled: bool,
+    /// What has changed, by name, and no event told.
+    suspicions: BTreeMap<WorkloadId, String>,
+    verdict: Option<Instant>,
+}
+
+impl<'e, F> Follower<'e, F>
+where
+    F: Fn(WorkloadId) -> BoxFuture<'e, anyhow::Result<Option<Container>>>,
+{
+    pub(super) fn new(look: F, view: &'e mut View, outlet: &'e Outlet, complete: &'e mut bool) -> Self {
+        Self {
+            looks: Looks::new(look),
+            view,
+            outlet,
+            complete,
+            round: None,
+            settled: false,
+            suspicions: BTreeMap::new(),
+            verdict: None,
+        }
+    }
+
+    /// A list was asked for.
+    pub(super) fn begin(&mut self, now: Instant) {
+        let (told, untold) = (BTreeSet::new(), BTreeSet::new());
+        self.round = Some(Round { began: now, listed: false, told, untold });
+    }
+
+    /// Takes in `first` and every event that waits behind it.
+    pub(super) fn take(
+        &mut self,
+        first: Event,
+        events: &mut mpsc::Receiver<anyhow::Result<Event>>,
+    ) -> anyhow::Result<()> {
+        let mut next = Some(first);
+        while let Some(event) = next {
+            debug!(container = event.id.0, what = ?event.what, "event");
+            self.looks.note(&event);
+            self.suspicions.remove(&event.id);
+            if let Some(round) = &mut self.round {
+                round.untold.remove(&event.id);
+                round.told.insert(event.id.clone());
+            }
+            self.apply(&event);
+            next = events.try_recv().ok().transpose()?;
+        }
+        if self.settled {
+            // The stream is in order: one event proves that all before it have come.
+            self.outlet.confirm(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: &Event) {
+        if self.view.apply(event, Instant::now()) == Effect::Look {
+            self.looks.ask(event.id.clone());
+        }
+    }
+
+    /// Takes in the list.
+    pub(super) fn compare(&mut self, list: &List) {
+        let Some(round) = &mut self.round else { return };
+        round.listed = true;
+        let difference = self.view.reconcile(list, &round.told);
+        round.untold = difference.looks.iter().filter(|id| !round.told.contains(*id)).cloned().collect();
+        for id in difference.looks {
+            self.looks.ask(id);
+        }
+        for gone in difference.gone {
+            self.suspect(gone.id.clone(), gone.name.clone());
+        }
+    }
+
+    /// Takes in a look.
+    pub(super) fn see(&mut self, seen: Seen) -> anyhow::Result<()> {
+        let Seen { id, answer, meanwhile } = seen;
+        let changed = match answer? {
+            Some(container) => self.view.replace(container, Instant::now()),
+            None => self.view.remove(&id),
+        };
+        let untold = self.round.as_mut().is_some_and(|round| round.untold.remove(&id));
+        if untold && changed {
+            let name = self.view.inventory().workloads.get(&id).map_or(&*id.0, |known| &known.name);
+            let name = name.to_owned();
+            self.suspect(id, name);
+        }
+        // The answer may be older than what was told meanwhile, and never says less.
+        for event in &meanwhile {
+            self.apply(event);
+        }
+        Ok(())
+    }
+
+    fn suspect(&mut self, id: WorkloadId, name: String) {
+        // Before the first round is over the events have had no time to tell anything.
+        if self.settled {
+            self.suspicions.insert(id, name);
+            self.verdict = Some(Instant::now() + GRACE);
+        }
+    }
+
+    /// When [`Follower::do_what_is_due`] has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.view.next_deadline().into_iter().chain(self.verdict).min()
+    }
+
+    pub(super) fn do_what_is_due(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        for id in self.view.due(now) {
+            self.looks.ask(id);
+        }
+        if self.verdict.take_if(|verdict| *verdict <= now).is_some()
+            && let Some(name) = self.suspicions.values().next()
+        {
+            warn!("no event of the Docker Engine told of a change of {name}; connecting to it again");
+            bail!("no event told of a change of {name}");
+        }
+        Ok(())
+    }
+
+    /// Whether the engine has answered everything once.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Publishes what is known, if that is everything, and ends the round if it is over.
+    pub(super) fn settle(&mut self) {
+        let over = self.looks.is_idle() && self.round.as_ref().is_some_and(|round| round.listed);
+        *self.complete |= over;
+        if *self.complete {
+            self.outlet.publish(self.view.inventory());
+        }
+        if let Some(round) = self.round.take_if(|_| over) {
+            self.outlet.confirm(round.began);
+            self.settled = true;
+        }
+    }
+}
