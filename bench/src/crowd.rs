@@ -41,6 +41,8 @@ pub(crate) struct Arrival {
     pub(crate) cpu: Duration,
     /// What the server's resident memory has grown by since before the first client.
     pub(crate) kib: u64,
+    /// The most it had grown by at any time.
+    pub(crate) peak_kib: u64,
 }
 
 /// What all changes took together, where not said otherwise.
@@ -90,6 +92,7 @@ impl Crowd {
             time,
             cpu: settled.cpu.saturating_sub(empty.cpu),
             kib: settled.resident_kib.saturating_sub(empty.resident_kib),
+            peak_kib: settled.peak_kib.saturating_sub(empty.resident_kib),
         };
         crowd.change(WARM_UP).await?;
         crowd.changes = Changes::default();

@@ -21,6 +21,7 @@ mod micro;
 mod node;
 mod report;
 mod server;
+mod sessions;
 mod stats;
 mod suite;
 mod usage;

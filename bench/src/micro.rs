@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use xds_server::{Kind, Resource, Snapshot};
 
+use crate::sessions;
 use crate::usage::thread_cpu;
 use crate::world::{self, World};
 
@@ -28,6 +29,8 @@ pub(crate) struct Micro {
     pub(crate) encode: Vec<Duration>,
     /// An inventory in which one workload changed to the next snapshot.
     pub(crate) pipeline_next: Vec<Duration>,
+    /// A client's session, from a snapshot in which one endpoint changed to the ACK of it.
+    pub(crate) session: Vec<Duration>,
 }
 
 pub(crate) fn measure() -> anyhow::Result<Micro> {
@@ -53,7 +56,7 @@ pub(crate) fn measure() -> anyhow::Result<Micro> {
         last = by_all;
     }
     let (pipeline, pipeline_next) = pipeline()?;
-    Ok(Micro { build, pipeline, next, change, encode, pipeline_next })
+    Ok(Micro { build, pipeline, next, change, encode, pipeline_next, session: sessions::measure()? })
 }
 
 /// All of `snapshot` but what `changed` replaces.
@@ -89,7 +92,7 @@ fn repeat<T>(mut what: impl FnMut(usize) -> anyhow::Result<T>) -> anyhow::Result
         .collect()
 }
 
-fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
+pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
     let before = thread_cpu();
     let made = black_box(what());
     (made, thread_cpu().saturating_sub(before))

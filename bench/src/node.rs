@@ -17,9 +17,9 @@ pub(crate) fn like_envoys() -> Node {
 
 fn extension(number: usize) -> Extension {
     Extension {
-        name: format!("envoy.filters.bench.extension_{number:03}"),
-        category: "envoy.filters.bench".to_owned(),
-        type_urls: vec![format!("envoy.extensions.bench.extension_{number:03}.v3.Extension")],
+        name: format!("envoy.filters.benchmark.extension_{number:03}"),
+        category: "envoy.filters.benchmark".to_owned(),
+        type_urls: vec![format!("envoy.extensions.benchmark.extension_{number:03}.v3.Extension")],
         ..Default::default()
     }
 }

@@ -47,6 +47,12 @@ impl Row {
         Some(Self::new(figure, clients, "ms", value))
     }
 
+    /// A figure in microseconds.
+    pub(crate) fn micros(figure: &str, clients: Option<usize>, times: &[Duration]) -> Option<Self> {
+        let value = Summary::of(times.iter().map(|time| time.as_secs_f64() * 1e6))?;
+        Some(Self::new(figure, clients, "us", value))
+    }
+
     /// A figure that was measured once, or is an average already.
     pub(crate) fn single(figure: &str, clients: Option<usize>, unit: &'static str, value: f64) -> Self {
         let value = Summary { count: 1, min: value, median: value, p99: value, max: value };

@@ -14,6 +14,8 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// Resident memory in KiB.
     pub(crate) resident_kib: u64,
+    /// The most it ever was.
+    pub(crate) peak_kib: u64,
 }
 
 impl Usage {
@@ -21,8 +23,10 @@ impl Usage {
     pub(crate) fn now() -> anyhow::Result<Self> {
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")
             .context("cannot read /proc/self/smaps_rollup: this runs on Linux only")?;
-        let resident_kib = resident_kib(&rollup).context("no Rss in /proc/self/smaps_rollup")?;
-        Ok(Self { cpu: process_cpu(), resident_kib })
+        let resident_kib = kib(&rollup, "Rss:").context("no Rss in /proc/self/smaps_rollup")?;
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let peak_kib = kib(&status, "VmHWM:").context("no VmHWM in /proc/self/status")?;
+        Ok(Self { cpu: process_cpu(), resident_kib, peak_kib })
     }
 
     /// Another process's, now; its CPU time in steps of 10 ms.
@@ -46,8 +50,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
-fn resident_kib(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+fn kib(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
@@ -92,10 +96,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resident_memory_is_read_from_the_kernels_words() {
+    fn memory_is_read_from_the_kernels_words() {
         let rollup = "55d000000000-7ffe00000000 ---p 00000000 00:00 0   [rollup]\nRss:          12345 kB\nPss:   99 kB\n";
-        assert_eq!(resident_kib(rollup), Some(12345));
-        assert_eq!(resident_kib("Pss:   99 kB\n"), None);
+        assert_eq!(kib(rollup, "Rss:"), Some(12345));
+        assert_eq!(kib(rollup, "VmHWM:"), None);
     }
 
     #[test]

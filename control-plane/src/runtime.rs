@@ -55,8 +55,8 @@ pub struct Config {
 ///
 /// The port cannot be bound, or a part ended by itself: the first one that does takes the process with it, with its reason.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = bind(config.listen, "--listen").await?;
-    let http_listener = bind(config.http_listen, "--http-listen").await?;
+    let listener = bind(config.listen, "--listen")?;
+    let http_listener = bind(config.http_listen, "--http-listen")?;
     info!(address = %listener.local_addr()?, source = ?config.source, "portolan serves xDS");
     // The parts stop on a token of their own, so that one that fails can take the others with it.
     let parts_stop = stop.child_token();
@@ -92,8 +92,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     ended
 }
 
-async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    xds_server::listen(address).with_context(|| {
         format!("cannot listen on {address}; is another control plane running there? ({option} chooses another port)")
     })
 }

@@ -83,6 +83,6 @@ pub use kind::Kind;
 pub use metrics::Metrics;
 pub use references::References;
 pub use resource::{Name, Resource, Version};
-pub use service::{ServeError, ServeOptions, XdsService, serve};
+pub use service::{ServeError, ServeOptions, XdsService, listen, serve};
 pub use snapshot::{Section, Snapshot, SnapshotError};
 pub use source::{SnapshotReceiver, SnapshotSource};

@@ -3,13 +3,13 @@
 mod floor;
 mod xds;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +47,7 @@ trait Subject {
 pub(crate) async fn run(kind: Kind, control: SocketAddr, bytes: usize) -> anyhow::Result<()> {
     allow_many_files()?;
     let mut line = Line::new(TcpStream::connect(control).await.context("nobody is there to command this")?)?;
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = xds_server::listen((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = listener.local_addr()?;
     let gauge = Arc::new(Gauge::default());
     let stop = CancellationToken::new();

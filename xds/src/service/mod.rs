@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::session::Settings;
 use crate::source::SnapshotSource;
 
-pub use serve::{ServeError, ServeOptions, serve};
+pub use serve::{ServeError, ServeOptions, listen, serve};
 
 /// The xDS services over one source of snapshots. Cheap to clone; all clones are the same service.
 #[derive(Debug, Clone)]
