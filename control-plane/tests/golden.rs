@@ -83,7 +83,8 @@ fn resources(case: &Case, in_full: bool) -> String {
 
 fn in_short(service: &model::Service) -> Value {
     let endpoint = |endpoint: &model::Endpoint| {
-        format!("{} {} {:?}", endpoint.workload, endpoint.address, endpoint.state)
+        let over = endpoint.network.as_ref().map(|network| format!(" over {network}")).unwrap_or_default();
+        format!("{} {} {:?}{over}", endpoint.workload, endpoint.address, endpoint.state)
     };
     json!({ service.name.to_string(): service.endpoints.iter().map(endpoint).collect::<Vec<_>>() })
 }

@@ -46,6 +46,7 @@ fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
             .map(|endpoint| pb::Endpoint {
                 address: endpoint.address.to_string(),
                 workload: endpoint.workload.clone(),
+                network: endpoint.network.clone().unwrap_or_default(),
                 state: match endpoint.state {
                     EndpointState::Ready => pb::endpoint::State::Ready,
                     EndpointState::Draining => pb::endpoint::State::Draining,

@@ -2,7 +2,7 @@
 
 use crate::inventory::{Health, Placement, State};
 
-use super::address::{self, Surroundings};
+use super::address::{self, At, Surroundings};
 use super::group::{Group, Member};
 use super::label::HealthRule;
 use super::problem::Problem;
@@ -41,12 +41,13 @@ fn endpoint(
         State::Created | State::Paused | State::Stopped => return None,
     };
     let is_direct = matches!(workload.placement, Placement::Direct(_));
-    let address = if !is_direct && (claims.broken.contains("port") || claims.broken.contains("network")) {
+    let at = if !is_direct && (claims.broken.contains("port") || claims.broken.contains("network")) {
         // What it was before the mistake, for as long as that address is the workload's own.
         let before = before.into_iter().flat_map(|service| &service.endpoints);
-        let mut before =
-            before.filter(|endpoint| endpoint.id == workload.id).map(|endpoint| endpoint.address);
-        before.find(|address| address::all(workload, around.inventory).any(|own| own == address.ip()))
+        let mut before = before.filter(|endpoint| endpoint.id == workload.id);
+        let still = |ip| address::all(workload, around.inventory).any(|own| own == ip);
+        let before = before.find(|endpoint| still(endpoint.address.ip()));
+        before.map(|endpoint| At { address: endpoint.address, network: endpoint.network.clone() })
     } else {
         address::of(workload, claims, around).unwrap_or_else(|problem| {
             problems.push(*problem);
@@ -60,5 +61,11 @@ fn endpoint(
         Health::Unhealthy => state == EndpointState::Draining,
     };
     let ready = well || claims.health == HealthRule::Ignore;
-    ready.then(|| Endpoint { address, state, workload: workload.name.clone(), id: workload.id.clone() })
+    ready.then(|| Endpoint {
+        address: at.address,
+        state,
+        workload: workload.name.clone(),
+        id: workload.id.clone(),
+        network: at.network,
+    })
 }

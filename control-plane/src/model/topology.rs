@@ -69,6 +69,8 @@ pub struct Endpoint {
     pub workload: String,
     /// Its identity.
     pub id: WorkloadId,
+    /// The Docker network it is reached over: the one a label names, or the one that was chosen of several.
+    pub network: Option<String>,
 }
 
 /// Whether an endpoint takes new requests.
