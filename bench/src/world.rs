@@ -27,8 +27,8 @@ pub(crate) struct World(Resources);
 impl World {
     /// The world of [`inventory`].
     pub(crate) fn new() -> Self {
-        let (topology, _) = model::build(&inventory(), &model_options(), None);
-        Self(translate::translate(&topology, &edge()))
+        let model = model::build(&inventory(), &model_options(), None);
+        Self(translate::translate(&model.topology, &edge()))
     }
 
     /// The names of all assignments.
@@ -67,7 +67,7 @@ impl World {
 }
 
 /// The workloads: [`SERVICES`] of the same size, and the proxy.
-pub(crate) fn inventory() -> Inventory {
+pub(crate) fn inventory() -> Arc<Inventory> {
     let proxy = workload("envoy-1", "envoy", 1, 1, [("portolan.proxy".to_owned(), "true".to_owned())].into());
     let replicas = (0..ENDPOINTS).map(|index| {
         let (service, number) = (index % SERVICES, index / SERVICES + 1);
@@ -76,11 +76,12 @@ pub(crate) fn inventory() -> Inventory {
         let name = format!("bench-{service}-{number}");
         workload(&name, &service, number, index + 2, labels)
     });
-    replicas.chain([proxy]).collect()
+    Arc::new(replicas.chain([proxy]).collect())
 }
 
 /// Tells one workload to stop, or one that was told to go on: another one each time.
-pub(crate) fn toggle(inventory: &mut Inventory, round: usize) {
+pub(crate) fn toggle(inventory: &mut Arc<Inventory>, round: usize) {
+    let inventory = Arc::make_mut(inventory);
     let count = inventory.workloads.len();
     // The proxy has no endpoint; it is the last by name.
     let workload = inventory.workloads.values_mut().nth(round % count.saturating_sub(1).max(1));

@@ -6,20 +6,18 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use xds_server::{Resource, Snapshot};
+use xds_server::{Kind, Resource, Snapshot};
 
 use crate::inventory::Inventory;
-use crate::model::{self, Problem, Topology};
+use crate::model::{self, Model, Problem};
 use crate::provider::InventoryReceiver;
 use crate::translate::{self, EdgeOptions};
 
 /// What the control plane makes of the containers at one moment.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Services and routes.
-    pub topology: Topology,
-    /// What keeps containers from being routed as their labels say.
-    pub problems: Vec<Problem>,
+    /// Services and routes, and what keeps containers from being routed as their labels say.
+    pub model: Model,
     /// What is served.
     pub snapshot: Arc<Snapshot>,
 }
@@ -41,22 +39,44 @@ impl Publisher {
         Self { model, edge }
     }
 
-    /// The view that follows `previous`.
+    /// The view that follows `previous`, one of this publisher's own.
     ///
     /// # Errors
     ///
     /// What the model made of the inventory is not consistent; the previous view must stand.
-    pub fn next(&self, inventory: &Inventory, previous: Option<&View>) -> anyhow::Result<View> {
-        let (topology, problems) = model::build(inventory, &self.model, previous.map(|view| &view.topology));
-        let resources = translate::translate(&topology, &self.edge);
-        let all = resources.clusters.iter().map(Resource::from);
-        let all = all.chain(resources.endpoints.iter().map(Resource::from));
-        let all = all.chain(resources.listeners.iter().map(Resource::from));
-        let all = all.chain(resources.routes.iter().map(Resource::from));
+    pub fn next(&self, inventory: &Arc<Inventory>, previous: Option<&View>) -> anyhow::Result<View> {
+        let model = model::build(inventory, &self.model, previous.map(|view| &view.model));
         let first = Snapshot::default();
         let last = previous.map_or(&first, |view| &view.snapshot);
-        let snapshot = last.next(all).context("the containers lead to an inconsistent configuration")?;
-        Ok(View { topology, problems, snapshot: Arc::new(snapshot) })
+        let snapshot = last.next(self.resources(&model, previous));
+        let snapshot = snapshot.context("the containers lead to an inconsistent configuration")?;
+        Ok(View { model, snapshot: Arc::new(snapshot) })
+    }
+
+    /// Everything that is served. What is made of the same as last time is last time's.
+    fn resources(&self, model: &Model, previous: Option<&View>) -> Vec<Arc<Resource>> {
+        let (now, before) = (&model.topology, previous.map(|view| &view.model.topology));
+        let kept = |kind, name: &str| previous.and_then(|view| view.snapshot.get(kind, name)).cloned();
+        let mut all = Vec::with_capacity(2 * now.services.len() + 3);
+        for (name, service) in &now.services {
+            let same = before.and_then(|before| before.services.get(name));
+            let same = same.filter(|same| Arc::ptr_eq(same, service));
+            let kept = |kind| same.and_then(|_| kept(kind, &name.0));
+            all.push(kept(Kind::Cluster).unwrap_or_else(|| resource(&translate::cluster(service))));
+            all.push(kept(Kind::Endpoint).unwrap_or_else(|| resource(&translate::assignment(service))));
+        }
+        let routes = before.filter(|before| Arc::ptr_eq(&before.hosts, &now.hosts));
+        let routes = routes.and_then(|_| kept(Kind::Route, translate::ROUTES));
+        all.push(routes.unwrap_or_else(|| resource(&translate::routes(now, &self.edge))));
+        let settled = (kept(Kind::Cluster, model::ADMIN_SERVICE), kept(Kind::Listener, translate::LISTENER));
+        match settled {
+            (Some(cluster), Some(listener)) => all.extend([cluster, listener]),
+            _ => {
+                let settled = translate::settled(&self.edge);
+                all.extend([resource(&settled.cluster), resource(&settled.listener)]);
+            }
+        }
+        all
     }
 
     /// Publishes a view for each inventory that comes in, until `stop` is cancelled or the provider ends.
@@ -89,7 +109,7 @@ impl Publisher {
 
     fn publish(
         &self,
-        inventory: &Inventory,
+        inventory: &Arc<Inventory>,
         views: &watch::Sender<Option<Arc<View>>>,
         snapshots: &watch::Sender<Option<Arc<Snapshot>>>,
     ) {
@@ -109,23 +129,33 @@ impl Publisher {
 }
 
 fn log_change(view: &View) {
-    let endpoints: usize = view.topology.services.values().map(|service| service.endpoints.len()).sum();
+    let topology = &view.model.topology;
+    let endpoints: usize = topology.services.values().map(|service| service.endpoints.len()).sum();
     info!(
         version = %view.snapshot.version(),
-        services = view.topology.services.len(),
+        services = topology.services.len(),
         endpoints,
-        problems = view.problems.len(),
+        problems = view.model.problems.len(),
         "published"
     );
 }
 
 /// Each problem once when it appears, and once when it is gone.
 fn log_problems(view: &View, previous: Option<&View>) {
-    let old = previous.map_or(&[][..], |view| &view.problems);
-    for problem in view.problems.iter().filter(|problem| !old.contains(problem)) {
+    let (now, before) = (&view.model.problems, previous.map_or(&[][..], |view| &view.model.problems));
+    // Both are in order.
+    let news = |problems: &[Problem], problem: &Problem| problems.binary_search(problem).is_err();
+    for problem in now.iter().filter(|problem| news(before, problem)) {
         warn!("{problem}");
     }
-    for problem in old.iter().filter(|problem| !view.problems.contains(problem)) {
+    for problem in before.iter().filter(|problem| news(now, problem)) {
         info!("solved: {problem}");
     }
+}
+
+fn resource<M>(message: &M) -> Arc<Resource>
+where
+    for<'m> Resource: From<&'m M>,
+{
+    Arc::new(Resource::from(message))
 }

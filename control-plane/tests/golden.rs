@@ -8,7 +8,9 @@ mod support;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use portolan::model::Model;
 use portolan::{model, translate};
 use serde_json::{Value, json};
 use support::{Case, Printer};
@@ -47,9 +49,10 @@ fn containers_become_the_resources_in_the_golden_files() {
 
 fn resources(case: &Case, in_full: bool) -> String {
     let options = support::options();
-    let build = |containers, previous| model::build(&support::inventory(containers), &options, previous);
-    let before = case.before.as_ref().map(|containers| build(containers, None).0);
-    let (topology, problems) = build(&case.containers, before.as_ref());
+    let build =
+        |containers, previous| model::build(&Arc::new(support::inventory(containers)), &options, previous);
+    let before = case.before.as_ref().map(|containers| build(containers, None));
+    let Model { topology, problems, .. } = build(&case.containers, before.as_ref());
     let resources = translate::translate(&topology, &support::edge());
     let printer = Printer::new();
     let hosts = resources.routes.iter().flat_map(|routes| &routes.virtual_hosts);
@@ -65,7 +68,7 @@ fn resources(case: &Case, in_full: bool) -> String {
     let endpoints: Vec<Value> = if in_full {
         resources.endpoints.iter().map(|assignment| printer.value(assignment)).collect()
     } else {
-        topology.services.values().map(in_short).collect()
+        topology.services.values().map(|service| in_short(service)).collect()
     };
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let mut all =
@@ -80,7 +83,8 @@ fn resources(case: &Case, in_full: bool) -> String {
 
 fn in_short(service: &model::Service) -> Value {
     let endpoint = |endpoint: &model::Endpoint| {
-        format!("{} {} {:?}", endpoint.workload, endpoint.address, endpoint.state)
+        let over = endpoint.network.as_ref().map(|network| format!(" over {network}")).unwrap_or_default();
+        format!("{} {} {:?}{over}", endpoint.workload, endpoint.address, endpoint.state)
     };
     json!({ service.name.to_string(): service.endpoints.iter().map(endpoint).collect::<Vec<_>>() })
 }

@@ -6,16 +6,19 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
-use portolan::model::{self, Topology};
+use portolan::model::{self, Model};
+use portolan::publish::Publisher;
 use portolan::translate::{self, Resources};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use prost::Message;
+use xds_server::{Kind, Resource, Snapshot};
 
 /// Values that mean something, so that routes come about and meet each other.
 const HOSTS: [&str; 8] = [
@@ -94,23 +97,47 @@ fn workload() -> impl Strategy<Value = Workload> {
         })
 }
 
-fn inventory() -> impl Strategy<Value = Inventory> {
+fn inventory() -> impl Strategy<Value = Arc<Inventory>> {
     vec(workload(), 0..12).prop_map(|workloads| numbered(workloads, 0))
 }
 
 /// Workload `n` has the id and name `n + first`.
-fn numbered(workloads: Vec<Workload>, first: usize) -> Inventory {
+fn numbered(workloads: Vec<Workload>, first: usize) -> Arc<Inventory> {
     let named = workloads.into_iter().enumerate().map(|(n, workload)| {
         let (id, name) = (WorkloadId(format!("id-{}", n + first)), format!("name-{}", n + first));
         Workload { id, name, ..workload }
     });
-    named.collect()
+    Arc::new(named.collect())
 }
 
-fn build(inventory: &Inventory, previous: Option<&Topology>) -> (Topology, Resources) {
-    let (topology, _) = model::build(inventory, &support::options(), previous);
-    let resources = translate::translate(&topology, &support::edge());
-    (topology, resources)
+fn build(inventory: &Arc<Inventory>, previous: Option<&Model>) -> (Model, Resources) {
+    let model = model::build(inventory, &support::options(), previous);
+    let resources = translate::translate(&model.topology, &support::edge());
+    (model, resources)
+}
+
+/// A model that does not know what it was made of, so that nothing can be taken over from it.
+fn forgetful(model: &Model) -> Model {
+    Model::from(model.topology.clone())
+}
+
+/// What happens to the workloads, one after the other: another one in the place of one, or none.
+fn history() -> impl Strategy<Value = Vec<(usize, Option<Workload>)>> {
+    vec((0..12usize, prop::option::weighted(0.8, workload())), 1..20)
+}
+
+/// One workload changes, and the others are the same allocations.
+fn changed(inventory: &Inventory, n: usize, to: Option<Workload>) -> Arc<Inventory> {
+    let id = WorkloadId(format!("id-{n}"));
+    let mut next = inventory.clone();
+    match to {
+        Some(workload) => {
+            let workload = Workload { id: id.clone(), name: format!("name-{n}"), ..workload };
+            next.workloads.insert(id, Arc::new(workload));
+        }
+        None => drop(next.workloads.remove(&id)),
+    }
+    Arc::new(next)
 }
 
 fn bytes(resources: &Resources) -> Vec<Vec<u8>> {
@@ -122,6 +149,14 @@ fn bytes(resources: &Resources) -> Vec<Vec<u8>> {
         .chain(listeners)
         .chain(resources.routes.iter().map(Message::encode_to_vec))
         .collect()
+}
+
+/// All of it, made of nothing that was there before.
+fn served(resources: &Resources) -> Snapshot {
+    let Resources { clusters, endpoints, listeners, routes } = resources;
+    let all = clusters.iter().map(Resource::from).chain(endpoints.iter().map(Resource::from));
+    let all = all.chain(listeners.iter().map(Resource::from)).chain(routes.iter().map(Resource::from));
+    Snapshot::default().next(all).unwrap()
 }
 
 /// Everything Envoy or an xDS client would refuse, or wait for in vain.
@@ -171,9 +206,9 @@ proptest! {
 
     #[test]
     fn what_comes_out_is_whole_whatever_the_containers(first in inventory(), second in inventory()) {
-        let (topology, resources) = build(&first, None);
+        let (model, resources) = build(&first, None);
         check(&resources);
-        check(&build(&second, Some(&topology)).1);
+        check(&build(&second, Some(&model)).1);
     }
 
     #[test]
@@ -184,10 +219,28 @@ proptest! {
     }
 
     #[test]
-    fn nothing_changes_when_nothing_changed(inventory in inventory()) {
-        let (topology, _) = build(&inventory, None);
-        let (again, _) = build(&inventory, Some(&topology));
-        prop_assert_eq!(topology, again);
+    fn nothing_changes_when_nothing_changed(first in inventory(), second in inventory()) {
+        let (first, _) = build(&first, None);
+        let (model, _) = build(&second, Some(&first));
+        let (again, _) = build(&second, Some(&forgetful(&model)));
+        prop_assert_eq!(&model.topology, &again.topology);
+        prop_assert_eq!(&model.problems, &again.problems);
+    }
+
+    #[test]
+    fn what_is_taken_over_is_what_would_be_made_anew(first in inventory(), history in history()) {
+        let publisher = Publisher::new(support::options(), support::edge());
+        let mut inventory = first;
+        let mut last = publisher.next(&inventory, None).unwrap();
+        for (n, to) in history {
+            inventory = changed(&inventory, n, to);
+            let next = publisher.next(&inventory, Some(&last)).unwrap();
+            let (anew, resources) = build(&inventory, Some(&forgetful(&last.model)));
+            prop_assert_eq!(&next.model.topology, &anew.topology);
+            prop_assert_eq!(&next.model.problems, &anew.problems);
+            prop_assert_eq!(next.snapshot.version(), served(&resources).version());
+            last = next;
+        }
     }
 
     #[test]
@@ -199,7 +252,7 @@ proptest! {
         let by = by.min(named.len());
         named.rotate_left(by);
         let renamed = named.into_iter().enumerate().map(|(n, each)| Workload { id: WorkloadId(format!("other-{n}")), ..each });
-        let other: Inventory = renamed.collect();
+        let other = Arc::new(renamed.collect::<Inventory>());
         prop_assert_eq!(bytes(&build(&one, None).1), bytes(&build(&other, None).1));
     }
 }
@@ -207,11 +260,41 @@ proptest! {
 #[test]
 fn the_listener_has_the_same_bytes_whatever_runs() {
     let listener = |resources: &Resources| resources.listeners[0].encode_to_vec();
-    let none = listener(&build(&Inventory::default(), None).1);
+    let none = listener(&build(&Arc::default(), None).1);
     let labels = BTreeMap::from([("portolan.host".to_owned(), "a.localhost".to_owned())]);
     let one = numbered(vec![Workload { labels, ..blank() }], 0);
     for _ in 0..100 {
         assert_eq!(listener(&build(&one, None).1), none);
+    }
+}
+
+#[test]
+fn one_change_makes_one_service_anew_and_shares_the_rest() {
+    let web = |n: usize, health| {
+        let name = format!("web-{n}");
+        let labels = BTreeMap::from([("portolan.host".to_owned(), format!("{name}.localhost"))]);
+        Workload { labels, health, service: Some(name), ..blank() }
+    };
+    let first = numbered((0..12).map(|n| web(n, Health::Healthy)).collect(), 0);
+    let publisher = Publisher::new(support::options(), support::edge());
+    let before = publisher.next(&first, None).unwrap();
+    let after = publisher.next(&changed(&first, 7, Some(web(7, Health::Unhealthy))), Some(&before)).unwrap();
+    let anew: Vec<&str> = before
+        .model
+        .topology
+        .services
+        .iter()
+        .filter_map(|(name, service)| {
+            (!Arc::ptr_eq(service, &after.model.topology.services[name])).then_some(&*name.0)
+        })
+        .collect();
+    assert_eq!(anew, ["web-7"]);
+    assert!(Arc::ptr_eq(&before.model.topology.hosts, &after.model.topology.hosts));
+    for kind in Kind::ALL {
+        for (name, resource) in before.snapshot.section(kind) {
+            let same = Arc::ptr_eq(resource, after.snapshot.get(kind, name).unwrap());
+            assert_eq!(same, (kind, &**name) != (Kind::Endpoint, "web-7"), "{kind} {name}");
+        }
     }
 }
 

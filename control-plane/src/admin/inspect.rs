@@ -38,7 +38,7 @@ impl InspectService for Inspect {
 }
 
 fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
-    let services = view.topology.services.values().map(|service| pb::Service {
+    let services = view.model.topology.services.values().map(|service| pb::Service {
         name: service.name.to_string(),
         endpoints: service
             .endpoints
@@ -46,6 +46,7 @@ fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
             .map(|endpoint| pb::Endpoint {
                 address: endpoint.address.to_string(),
                 workload: endpoint.workload.clone(),
+                network: endpoint.network.clone().unwrap_or_default(),
                 state: match endpoint.state {
                     EndpointState::Ready => pb::endpoint::State::Ready,
                     EndpointState::Draining => pb::endpoint::State::Draining,
@@ -54,13 +55,13 @@ fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
             })
             .collect(),
     });
-    let routes = view.topology.routes_in_order().map(|(host, route)| pb::Route {
+    let routes = view.model.topology.routes_in_order().map(|(host, route)| pb::Route {
         name: route.name.clone(),
         host: host.to_string(),
         path: route.matches.path.to_string(),
         service: route.service.to_string(),
     });
-    let problems = view.problems.iter().map(|problem| pb::Problem {
+    let problems = view.model.problems.iter().map(|problem| pb::Problem {
         workload: problem.workload.clone(),
         label: problem.label.clone().unwrap_or_default(),
         message: problem.to_string(),
@@ -84,12 +85,12 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::model::Topology;
+    use crate::model::Model;
     use crate::provider::port;
 
     #[tokio::test(start_paused = true)]
     async fn the_view_says_how_old_it_is_and_whether_that_is_too_old() {
-        let view = View { topology: Topology::default(), problems: Vec::new(), snapshot: Arc::default() };
+        let view = View { model: Model::default(), snapshot: Arc::default() };
         let (views, receiver) = watch::channel(None);
         let (outlet, _, freshness) = port(Duration::from_secs(60));
         let inspect = Inspect { views: receiver, freshness };

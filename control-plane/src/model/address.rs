@@ -62,12 +62,24 @@ impl Reach {
         self.proxies.is_empty() || self.proxies.contains(&Place::Host)
     }
 
+    /// What to do about a workload that none of them reaches.
+    fn invitation(&self) -> String {
+        if self.is_on_host() {
+            return "put it on any network: Envoy runs on the host, and reaches them all".to_owned();
+        }
+        let networks = self.networks();
+        if networks.is_empty() {
+            return "put it and Envoy on a network together: Envoy is on none".to_owned();
+        }
+        format!("put it on one of Envoy's: {}", list(networks))
+    }
+
     fn networks(&self) -> BTreeSet<&str> {
         let networks = self.proxies.iter().filter_map(|place| match place {
             Place::Networks(networks) => Some(networks),
             Place::Host => None,
         });
-        networks.flatten().map(String::as_str).collect()
+        networks.flatten().map(String::as_str).filter(|network| *network != NO_NETWORK).collect()
     }
 }
 
@@ -78,14 +90,22 @@ pub(super) struct Surroundings<'a> {
     pub(super) prefix: &'a str,
 }
 
-/// The address of `workload`; `None` while it has none yet.
+/// Where a workload is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct At {
+    pub(super) address: SocketAddr,
+    /// The network it is reached over, if it is one of Docker's.
+    pub(super) network: Option<String>,
+}
+
+/// Where `workload` is reached; `None` while it has no address yet.
 pub(super) fn of(
     workload: &Workload,
     claims: &Claims,
     around: &Surroundings<'_>,
-) -> Result<Option<SocketAddr>, Box<Problem>> {
+) -> Result<Option<At>, Box<Problem>> {
     if let Placement::Direct(address) = workload.placement {
-        return Ok(Some(address));
+        return Ok(Some(At { address, network: None }));
     }
     let port = port(workload, claims, around)?;
     let Some(owner) = owner(workload, around.inventory) else {
@@ -95,21 +115,28 @@ pub(super) fn of(
             "recreate it, so that it joins the network of the one that is",
         ));
     };
-    let ip = match &owner.placement {
+    if owner.id != workload.id && matches!(owner.state, State::Created | State::Stopped) {
+        return Err(refused(
+            workload,
+            format!("it shares the network of {}, which does not run", owner.name),
+            format!("start {}, and then this one again: its network went with it", owner.name),
+        ));
+    }
+    let at = |ip, network| Some(At { address: SocketAddr::new(ip, port), network });
+    Ok(match &owner.placement {
         Placement::Networks(attachments) => network(attachments, owner, workload, claims, around)?
-            .and_then(|attachment| attachment.addresses.first().copied()),
-        Placement::Host if around.reach.is_on_host() => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            .and_then(|on| at(*on.addresses.first()?, Some(on.network.clone()))),
+        Placement::Host if around.reach.is_on_host() => at(IpAddr::V4(Ipv4Addr::LOCALHOST), None),
         Placement::Host => {
             return Err(refused(
                 workload,
                 "it is in the host's network (network_mode: host), which Envoy's container does not share",
-                format!("put it on a network that Envoy is on: {}", list(around.reach.networks())),
+                around.reach.invitation(),
             ));
         }
-        Placement::Direct(address) => Some(address.ip()),
+        Placement::Direct(address) => at(address.ip(), None),
         Placement::SharedWith(_) => None,
-    };
-    Ok(ip.map(|ip| SocketAddr::new(ip, port)))
+    })
 }
 
 /// Every address a workload has on any network: what was its address once must be among them to be so still.
@@ -180,7 +207,7 @@ fn network<'a>(
         [] => "it is on no network".to_owned(),
         on => format!("it shares no network with Envoy: it is on {}", list(on)),
     };
-    Err(refused(workload, reason, format!("put it on one of Envoy's: {}", list(reach.networks()))))
+    Err(refused(workload, reason, reach.invitation()))
 }
 
 /// The network that a label names, in full or as Compose knows it (`frontends` for `shop_frontends`).
@@ -199,7 +226,10 @@ fn named<'a>(
         Some(on) if around.reach.shares(&on.network) => return Ok(on),
         Some(on) => (
             format!("Envoy is not on the network {}", on.network),
-            format!("put Envoy on it too, or name one it is on: {}", list(around.reach.networks())),
+            match around.reach.networks() {
+                networks if networks.is_empty() => "put Envoy on it: it is on no network".to_owned(),
+                networks => format!("put Envoy on it too, or name one it is on: {}", list(networks)),
+            },
         ),
         None => (
             "the container is not on that network".to_owned(),

@@ -1,156 +1,214 @@
 //! From an inventory to a topology: who asks for what, who gets it, and where it is.
+//!
+//! What comes out depends on the inventory, and on what stood before, alone. A previous model saves work and nothing else:
+//! whatever is taken over from it was made of the same, which is looked at each time, so that nothing can get out of step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::inventory::{Health, Inventory, Placement, State, Workload};
+use crate::inventory::{Inventory, Workload};
 
 use super::Options;
-use super::address::{self, Reach, Surroundings};
-use super::label::{self, Claims, HealthRule};
+use super::address::{Reach, Surroundings};
+use super::endpoints;
+use super::group::{Group, Member};
 use super::problem::Problem;
 use super::routes;
-use super::topology::{Endpoint, EndpointState, Host, Route, Service, ServiceName, Topology};
+use super::topology::{Host, Route, Service, ServiceName, Topology};
 
 /// The cluster of Envoy's own admin pages (translate): no service may have its name.
 pub const ADMIN_SERVICE: &str = "envoy-admin";
+
+/// What an inventory adds up to.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// Services and routes.
+    pub topology: Topology,
+    /// What keeps workloads from being routed as their labels say, in order.
+    pub problems: Vec<Problem>,
+    made_of: Option<MadeOf>,
+}
+
+/// A topology of which nothing is known but how it looks.
+impl From<Topology> for Model {
+    fn from(topology: Topology) -> Self {
+        Self { topology, problems: Vec::new(), made_of: None }
+    }
+}
+
+/// What a model was made of, piece by piece.
+#[derive(Debug, Clone)]
+struct MadeOf {
+    inventory: Arc<Inventory>,
+    options: Options,
+    reach: Reach,
+    groups: BTreeMap<ServiceName, Arc<Group>>,
+    /// Of the settling of the routes.
+    contests: Arc<Vec<Problem>>,
+    /// Of the endpoints of each service.
+    dead_ends: BTreeMap<ServiceName, Arc<Vec<Problem>>>,
+}
 
 /// What `inventory` adds up to, and what is wrong with it. The order of the workloads does not matter.
 ///
 /// `previous` is what stood before: it says who held a route first, and what a route was before it had a mistake.
 #[must_use]
-pub fn build(
+pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Model>) -> Model {
+    let nothing = Topology::default();
+    let before = previous.map_or(&nothing, |previous| &previous.topology);
+    let last = previous.and_then(|previous| previous.made_of.as_ref());
+    let last = last.filter(|last| last.options == *options);
+
+    let groups = groups(inventory, options, last);
+    let proxies = groups.values().filter(|group| group.has_proxy).flat_map(|group| &group.members);
+    let proxies = proxies.filter(|member| member.claims.proxy).map(|member| &*member.workload);
+    let reach = Reach::of(proxies, inventory);
+    let (hosts, contests) = routes(&groups, options, before, last);
+    let around = Surroundings { inventory, reach: &reach, prefix: &options.label_prefix };
+    let (services, dead_ends) = services(&groups, &hosts, &around, before, last);
+
+    let all = groups.values().flat_map(|group| &group.problems);
+    let all = all.chain(contests.iter()).chain(dead_ends.values().flat_map(|problems| problems.iter()));
+    let problems: BTreeSet<&Problem> = all.collect();
+    let problems = problems.into_iter().cloned().collect();
+    let made_of = MadeOf {
+        inventory: Arc::clone(inventory),
+        options: options.clone(),
+        reach,
+        groups,
+        contests,
+        dead_ends,
+    };
+    Model { topology: Topology { services, hosts }, problems, made_of: Some(made_of) }
+}
+
+/// The workloads by service. A group that none of the changes is about is the last one's own.
+fn groups(
     inventory: &Inventory,
     options: &Options,
-    previous: Option<&Topology>,
-) -> (Topology, Vec<Problem>) {
-    let none = Topology::default();
-    let previous = previous.unwrap_or(&none);
-    let mut problems = Vec::new();
-    let all = members(inventory, options, &mut problems);
-    let proxies = all.iter().filter(|member| member.claims.proxy).map(|member| member.workload);
-    let reach = Reach::of(proxies, inventory);
-    let members: Vec<&Member<'_>> = all.iter().filter(|member| member.is_exposed()).collect();
-
-    let hosts = routes::settle(&members, options, previous, &mut problems);
-    let around = Surroundings { inventory, reach: &reach, prefix: &options.label_prefix };
-    let services = services(&members, &hosts, &around, previous, &mut problems);
-    problems.sort();
-    problems.dedup();
-    (Topology { services, hosts }, problems)
-}
-
-/// A workload with what its labels ask for.
-pub(super) struct Member<'a> {
-    pub(super) workload: &'a Workload,
-    pub(super) claims: Claims,
-    pub(super) service: ServiceName,
-}
-
-impl Member<'_> {
-    fn is_exposed(&self) -> bool {
-        !self.claims.hidden && !self.claims.routes.is_empty()
-    }
-
-    /// Whether it counts for less where two disagree: a stopped container does not outvote one that is there.
-    pub(super) fn is_away(&self) -> bool {
-        self.workload.state == State::Stopped
-    }
-}
-
-/// The workloads with what their labels say, those that are there before those that are away, the older first.
-fn members<'a>(inventory: &'a Inventory, options: &Options, problems: &mut Vec<Problem>) -> Vec<Member<'a>> {
-    let mut members = Vec::new();
-    for workload in inventory.workloads.values() {
-        let (mut claims, found) = label::read(workload, &options.label_prefix);
-        problems.extend(found);
-        let name = service_name(workload, &claims);
-        if !claims.routes.is_empty() && (name == ADMIN_SERVICE || !label::is_service_name(&name)) {
-            claims.routes.clear();
-            let label = label::label_of(&options.label_prefix, label::DEFAULT_ROUTE, "service");
-            problems.push(Problem::new(
-                workload,
-                format!("{name:?} cannot be the name of a service: it is taken, or has other than letters, digits, '-', '_', '.' and '/'"),
-                format!("name it with the label {label}"),
-            ));
+    last: Option<&MadeOf>,
+) -> BTreeMap<ServiceName, Arc<Group>> {
+    let none = Inventory::default();
+    let mut groups = last.map(|last| last.groups.clone()).unwrap_or_default();
+    let mut touched: BTreeMap<ServiceName, Vec<Member>> = BTreeMap::new();
+    let mut members = |service: &ServiceName| -> Vec<Member> {
+        groups.remove(service).map(|group| group.members.clone()).unwrap_or_default()
+    };
+    for (old, new) in changes(last.map_or(&none, |last| &last.inventory), inventory) {
+        if let Some(old) = old.map(|old| Member::read(old, options)).filter(Member::has_a_say) {
+            let group = touched.entry(old.service.clone()).or_insert_with_key(&mut members);
+            group.retain(|member| member.workload.id != old.workload.id);
         }
-        members.push(Member { workload, claims, service: ServiceName(name) });
+        if let Some(new) = new.map(|new| Member::read(new, options)).filter(Member::has_a_say) {
+            touched.entry(new.service.clone()).or_insert_with_key(&mut members).push(new);
+        }
     }
-    members.sort_by_key(|member| (member.is_away(), member.workload.created, &member.workload.id));
-    members
+    for (service, members) in touched {
+        if !members.is_empty() {
+            let group = Group::of(&service, members, options);
+            groups.insert(service, Arc::new(group));
+        }
+    }
+    groups
 }
+
+type Change<'a> = (Option<&'a Arc<Workload>>, Option<&'a Arc<Workload>>);
+
+/// Every workload that is not the same allocation in both, as it was and as it is.
+fn changes<'a>(old: &'a Inventory, new: &'a Inventory) -> Vec<Change<'a>> {
+    let (mut old, mut new) = (old.workloads.values().peekable(), new.workloads.values().peekable());
+    let mut changes = Vec::new();
+    loop {
+        match (old.peek(), new.peek()) {
+            (None, None) => return changes,
+            (Some(a), Some(b)) if Arc::ptr_eq(a, b) => {
+                (old.next(), new.next());
+            }
+            (Some(a), Some(b)) if a.id == b.id => changes.push((old.next(), new.next())),
+            (Some(a), Some(b)) if a.id < b.id => changes.push((old.next(), None)),
+            (Some(_), None) => changes.push((old.next(), None)),
+            (_, Some(_)) => changes.push((None, new.next())),
+        }
+    }
+}
+
+type Hosts = Arc<BTreeMap<Host, Vec<Route>>>;
+
+/// The routes. Where every service asks for what it asked for last, it has what it got.
+fn routes(
+    groups: &BTreeMap<ServiceName, Arc<Group>>,
+    options: &Options,
+    before: &Topology,
+    last: Option<&MadeOf>,
+) -> (Hosts, Arc<Vec<Problem>>) {
+    if let Some(last) = last.filter(|last| bids(&last.groups).eq(bids(groups))) {
+        return (Arc::clone(&before.hosts), Arc::clone(&last.contests));
+    }
+    let bids = bids(groups).flat_map(|(service, group)| group.0.bids.iter().map(move |bid| (service, bid)));
+    let (hosts, contests) = routes::settle(bids, options, before);
+    // Most changes of who asks, such as the oldest replica's end, change nothing of what stands.
+    let hosts = if hosts == *before.hosts { Arc::clone(&before.hosts) } else { Arc::new(hosts) };
+    (hosts, Arc::new(contests))
+}
+
+/// The groups that ask for a route.
+fn bids(groups: &BTreeMap<ServiceName, Arc<Group>>) -> impl Iterator<Item = (&ServiceName, Bids<'_>)> {
+    let groups = groups.iter().filter(|(_, group)| !group.bids.is_empty());
+    groups.map(|(service, group)| (service, Bids(group)))
+}
+
+/// A group, of which only the bids matter.
+struct Bids<'a>(&'a Arc<Group>);
+
+impl PartialEq for Bids<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.0, other.0) || self.0.bids == other.0.bids
+    }
+}
+
+type Services = BTreeMap<ServiceName, Arc<Service>>;
+type DeadEnds = BTreeMap<ServiceName, Arc<Vec<Problem>>>;
 
 /// The services that a route leads to, with their endpoints; one without any endpoint is there all the same, so that
-/// its routes answer 503 and not 404.
+/// its routes answer 503 and not 404. And what keeps workloads from being endpoints.
 fn services(
-    members: &[&Member<'_>],
+    groups: &BTreeMap<ServiceName, Arc<Group>>,
     hosts: &BTreeMap<Host, Vec<Route>>,
     around: &Surroundings<'_>,
-    previous: &Topology,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<ServiceName, Service> {
-    let mut services: BTreeMap<ServiceName, Service> = BTreeMap::new();
-    for route in hosts.values().flatten() {
-        let name = &route.service;
-        services.entry(name.clone()).or_insert_with(|| Service { name: name.clone(), endpoints: Vec::new() });
-    }
-    for member in members {
-        let service = services.get_mut(&member.service);
-        if service.is_none() && !member.claims.asks {
+    before: &Topology,
+    last: Option<&MadeOf>,
+) -> (Services, DeadEnds) {
+    let routed: BTreeSet<&ServiceName> = hosts.values().flatten().map(|route| &route.service).collect();
+    let nobody = Arc::new(Group::default());
+    let (mut services, mut dead_ends) = (Services::new(), DeadEnds::new());
+    let unrouted = groups.keys().filter(|service| !routed.contains(service));
+    for service in routed.iter().copied().chain(unrouted) {
+        let group = groups.get(service).unwrap_or(&nobody);
+        let is_routed = routed.contains(service);
+        let same = last.filter(|last| {
+            !group.is_entangled
+                && last.reach == *around.reach
+                && last.groups.get(service).is_some_and(|old| Arc::ptr_eq(old, group))
+                && before.services.contains_key(service) == is_routed
+        });
+        if let Some(last) = same {
+            services.extend(
+                before.services.get_key_value(service).map(|(name, it)| (name.clone(), Arc::clone(it))),
+            );
+            dead_ends.extend(
+                last.dead_ends.get_key_value(service).map(|(name, it)| (name.clone(), Arc::clone(it))),
+            );
             continue;
         }
-        let endpoint = endpoint(member, around, previous, problems);
-        if let Some(service) = service {
-            service.endpoints.extend(endpoint);
+        let (endpoints, problems) = endpoints::of(group, is_routed, around, before.services.get(service));
+        if is_routed {
+            let made = Service { name: service.clone(), endpoints };
+            let old = before.services.get(service).filter(|old| ***old == made);
+            services.insert(service.clone(), old.cloned().unwrap_or_else(|| Arc::new(made)));
+        }
+        if !problems.is_empty() {
+            dead_ends.insert(service.clone(), Arc::new(problems));
         }
     }
-    for service in services.values_mut() {
-        // Sorts a ready endpoint before one that drains at the same address.
-        service.endpoints.sort();
-        service.endpoints.dedup_by(|a, b| a.address == b.address);
-    }
-    services
-}
-
-fn endpoint(
-    member: &Member<'_>,
-    around: &Surroundings<'_>,
-    previous: &Topology,
-    problems: &mut Vec<Problem>,
-) -> Option<Endpoint> {
-    let Member { workload, claims, .. } = member;
-    let state = match workload.state {
-        State::Running => EndpointState::Ready,
-        State::Stopping => EndpointState::Draining,
-        State::Created | State::Paused | State::Stopped => return None,
-    };
-    let is_direct = matches!(workload.placement, Placement::Direct(_));
-    let address = if !is_direct && (claims.broken.contains("port") || claims.broken.contains("network")) {
-        // What it was before the mistake, for as long as that address is the workload's own.
-        let before =
-            previous.services.get(&member.service).into_iter().flat_map(|service| &service.endpoints);
-        let mut before =
-            before.filter(|endpoint| endpoint.id == workload.id).map(|endpoint| endpoint.address);
-        before.find(|address| address::all(workload, around.inventory).any(|own| own == address.ip()))
-    } else {
-        address::of(workload, claims, around).unwrap_or_else(|problem| {
-            problems.push(*problem);
-            None
-        })
-    }?;
-    let well = match workload.health {
-        Health::None | Health::Healthy => true,
-        Health::Starting => false,
-        // One that is stopping may fail its check on purpose, and must finish what it has.
-        Health::Unhealthy => state == EndpointState::Draining,
-    };
-    let ready = well || claims.health == HealthRule::Ignore;
-    ready.then(|| Endpoint { address, state, workload: workload.name.clone(), id: workload.id.clone() })
-}
-
-fn service_name(workload: &Workload, claims: &Claims) -> String {
-    match (&claims.service, &workload.project, &workload.service) {
-        (Some(name), _, _) | (None, None, Some(name)) => name.clone(),
-        (None, Some(project), Some(service)) => format!("{project}/{service}"),
-        (None, _, None) => workload.name.clone(),
-    }
+    (services, dead_ends)
 }

@@ -1,26 +1,28 @@
 //! What the facts mean: labels become routes, workloads become endpoints. Pure.
 //!
 //! ```text
-//! Inventory --> label (one workload's words) --> routes (who is asked what) --> Topology
-//!                     |                          address (where it answers) --^
-//!                     +------------------------------------+-------------------> problems
+//! Inventory --> label (one workload's words) --> group (replicas) --> routes (who is asked what) --> Topology
+//!                     |                            |                  endpoints, address (where) --^
+//!                     +----------------------------+-------------------------+----------------------> problems
 //! ```
 //!
 //! A mistake costs what it is about and no more: a bad label takes out its route, and the last good one stays.
 
 mod address;
 mod build;
+mod endpoints;
+mod group;
 pub mod label;
 mod problem;
 mod routes;
 mod topology;
 
-pub use build::{ADMIN_SERVICE, build};
+pub use build::{ADMIN_SERVICE, Model, build};
 pub use problem::Problem;
 pub use topology::{Endpoint, EndpointState, Host, Match, PathMatch, Route, Service, ServiceName, Topology};
 
 /// Settings of the model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// What every label begins with, without the dot: `portolan`.
     pub label_prefix: String,

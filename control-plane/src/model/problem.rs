@@ -28,15 +28,17 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(workload: &Workload, reason: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            workload: workload.name.clone(),
-            id: workload.id.clone(),
-            label: None,
-            value: None,
-            place: None,
-            reason: reason.into(),
-            fix: fix.into(),
-        }
+        Self::of(workload.name.clone(), workload.id.clone(), reason, fix)
+    }
+
+    /// One of the workload with this name and id.
+    pub(super) fn of(
+        workload: String,
+        id: WorkloadId,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { workload, id, label: None, value: None, place: None, reason: reason.into(), fix: fix.into() }
     }
 
     pub(super) fn at(mut self, label: &str, value: &str) -> Self {

@@ -1,30 +1,32 @@
-//! Who gets the routes: what the replicas of a service agree on, and who stands where two services want the same.
+//! Who gets the routes, where two services want the same.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Options;
-use super::build::Member;
-use super::label::{DEFAULT_ROUTE, RouteClaim, label_of};
+use super::group::{Bid, Claimed};
+use super::label::{DEFAULT_ROUTE, label_of};
 use super::problem::Problem;
 use super::topology::{Host, Match, Route, ServiceName, Topology};
 
-/// The routes by host, in the order in which they are matched. `members` come in order of seniority.
-pub(super) fn settle(
-    members: &[&Member<'_>],
+/// The routes by host, in the order in which they are matched, and what is wrong with what the services ask for.
+///
+/// To settle the same bids again, with what came of them as `previous`, changes nothing.
+pub(super) fn settle<'a>(
+    bids: impl Iterator<Item = (&'a ServiceName, &'a Bid)>,
     options: &Options,
     previous: &Topology,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<Host, Vec<Route>> {
+) -> (BTreeMap<Host, Vec<Route>>, Vec<Problem>) {
+    let mut problems = Vec::new();
     let mut contest = Contest { options, candidates: BTreeMap::new(), holders: holders(previous) };
     let mut kept: BTreeMap<String, Vec<(&Host, &Route)>> = BTreeMap::new();
     for (host, route) in previous.routes_in_order() {
         kept.entry(route.name.clone()).or_default().push((host, route));
     }
-    for ((service, name), voices) in voices(members) {
-        let route = route_name(service, name);
-        match agree(service, name, &voices, problems) {
-            Some((member, claim)) => contest.enter(member, name, &route, claim, problems),
+    for (service, bid) in bids {
+        let route = route_name(service, &bid.name);
+        match &bid.claim {
+            Some(claim) => contest.enter(service, &bid.name, &route, claim, &mut problems),
             None => kept
                 .remove(&route)
                 .unwrap_or_default()
@@ -32,50 +34,15 @@ pub(super) fn settle(
                 .for_each(|(host, old)| contest.keep(host, old)),
         }
     }
-    contest.decide(problems)
-}
-
-/// What one member says about one route of its service; no claim where it has a mistake.
-type Voice<'a> = (&'a Member<'a>, Option<&'a RouteClaim>);
-
-fn voices<'a>(members: &[&'a Member<'a>]) -> BTreeMap<(&'a ServiceName, &'a str), Vec<Voice<'a>>> {
-    let mut voices: BTreeMap<_, Vec<Voice<'a>>> = BTreeMap::new();
-    for member in members {
-        for (name, claim) in &member.claims.routes {
-            let claim = claim.as_ref().filter(|_| member.claims.broken.is_empty());
-            voices.entry((&member.service, name.as_str())).or_default().push((*member, claim));
-        }
-    }
-    voices
-}
-
-/// The claim of the most senior replica that has one without a mistake; the others are told where they differ.
-fn agree<'a>(
-    service: &ServiceName,
-    name: &str,
-    voices: &[Voice<'a>],
-    problems: &mut Vec<Problem>,
-) -> Option<(&'a Member<'a>, &'a RouteClaim)> {
-    let mut claims = voices.iter().filter_map(|(member, claim)| claim.map(|claim| (*member, claim)));
-    let (first, claim) = claims.next()?;
-    for (other, _) in claims.filter(|(other, differs)| *differs != claim && !other.is_away()) {
-        problems.push(Problem::new(
-            other.workload,
-            format!(
-                "its route {name} is not that of {}, and both belong to the service {service}",
-                first.workload.name
-            ),
-            format!("the older one stands; give both the same labels, or recreate {}", first.workload.name),
-        ));
-    }
-    Some((first, claim))
+    let hosts = contest.decide(&mut problems);
+    (hosts, problems)
 }
 
 /// A route that wants a place.
 struct Candidate<'a> {
     route: Route,
     /// Who asks for it, and as what; nobody where a route is kept from before.
-    claim: Option<(&'a Member<'a>, &'a str)>,
+    claim: Option<(&'a Claimed, &'a str)>,
     held: bool,
     away: bool,
 }
@@ -93,34 +60,31 @@ fn holders(previous: &Topology) -> BTreeMap<(&Host, &Match), &ServiceName> {
 impl<'a> Contest<'a> {
     fn enter(
         &mut self,
-        member: &'a Member<'a>,
+        service: &ServiceName,
         name: &'a str,
         route: &str,
-        claim: &RouteClaim,
+        claim: &'a Claimed,
         problems: &mut Vec<Problem>,
     ) {
-        for host in &claim.hosts {
+        for host in &claim.route.hosts {
             if *host == self.options.dashboard() {
-                problems.push(self.problem(
-                    member,
-                    name,
-                    format!("{host} is the host of the dashboard, and no container may stand in for it"),
-                    "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST",
-                ));
+                let reason =
+                    format!("{host} is the host of the dashboard, and no container may stand in for it");
+                let fix = "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST";
+                problems.push(problem(claim, reason, fix));
                 continue;
             }
-            let key = (host.clone(), claim.matches.clone());
-            let held =
-                self.holders.get(&(host, &claim.matches)).is_some_and(|holder| **holder == member.service);
+            let matches = &claim.route.matches;
+            let held = self.holders.get(&(host, matches)).is_some_and(|holder| *holder == service);
             let route = Route {
                 name: route.to_owned(),
-                matches: claim.matches.clone(),
-                priority: claim.priority,
-                service: member.service.clone(),
-                since: member.workload.created,
+                matches: matches.clone(),
+                priority: claim.route.priority,
+                service: service.clone(),
+                since: claim.since,
             };
-            let candidate = Candidate { route, claim: Some((member, name)), held, away: member.is_away() };
-            self.candidates.entry(key).or_default().push(candidate);
+            let candidate = Candidate { route, claim: Some((claim, name)), held, away: claim.away };
+            self.candidates.entry((host.clone(), matches.clone())).or_default().push(candidate);
         }
     }
 
@@ -138,14 +102,14 @@ impl<'a> Contest<'a> {
             let Some(winner) = candidates.next() else { continue };
             // A stopped container that makes room for one that runs is no mistake.
             for loser in candidates.filter(|loser| !loser.away || winner.away) {
-                let Some((member, name)) = loser.claim else { continue };
+                let Some((claim, _)) = loser.claim else { continue };
                 let reason = format!(
                     "{host} with path {} belongs to {} already, {}",
                     matches.path,
                     winner.route.name,
                     winner.advantage(&loser)
                 );
-                problems.push(self.problem(member, name, reason, "give one of the two another host or path"));
+                problems.push(problem(claim, reason, "give one of the two another host or path"));
             }
             hosts.entry(host).or_default().push(winner);
         }
@@ -156,7 +120,7 @@ impl<'a> Contest<'a> {
         candidates.sort_by(|a, b| a.route.sort_key().cmp(&b.route.sort_key()));
         let mut all = candidates.iter().skip_while(|candidate| !candidate.route.matches.is_everything());
         if let Some(takes_all) = all.next() {
-            for (candidate, (member, name)) in all.filter_map(|candidate| Some((candidate, candidate.claim?)))
+            for (candidate, (claim, name)) in all.filter_map(|candidate| Some((candidate, candidate.claim?)))
             {
                 let reason = format!(
                     "no request reaches its path {}, because {} takes every path before it",
@@ -164,16 +128,10 @@ impl<'a> Contest<'a> {
                 );
                 let priority = label_of(&self.options.label_prefix, name, "priority");
                 let fix = format!("give it a higher {priority} than {}", takes_all.route.priority);
-                problems.push(self.problem(member, name, reason, &fix));
+                problems.push(problem(claim, reason, &fix));
             }
         }
         candidates.into_iter().map(|candidate| candidate.route).collect()
-    }
-
-    fn problem(&self, member: &Member<'_>, route: &str, reason: String, fix: &str) -> Problem {
-        let label = label_of(&self.options.label_prefix, route, "host");
-        let value = member.workload.labels.get(&label).map_or("", String::as_str);
-        Problem::new(member.workload, reason, fix).at(&label, value)
     }
 }
 
@@ -185,18 +143,26 @@ impl Candidate<'_> {
         (self.away, Reverse(*priority), !self.held, *since, service, name)
     }
 
-    /// Why this one got the place and not `other`.
+    /// Why this one got the place and not `other`: for the same reason each time it is asked.
     fn advantage(&self, other: &Self) -> &'static str {
-        if self.route.priority > other.route.priority {
+        let (ours, theirs) = (&self.route, &other.route);
+        if ours.priority > theirs.priority {
             "whose priority is higher"
-        } else if self.held && !other.held {
-            "which had it first"
-        } else if self.route.since < other.route.since {
+        } else if ours.since < theirs.since {
             "whose claim is older"
-        } else {
+        } else if ours.since == theirs.since && (&ours.service, &ours.name) < (&theirs.service, &theirs.name)
+        {
             "which is as old, and before it in the alphabet"
+        } else {
+            "which had it first"
         }
     }
+}
+
+fn problem(claim: &Claimed, reason: String, fix: &str) -> Problem {
+    let (id, workload) = claim.by.clone();
+    let (label, value) = &claim.label;
+    Problem::of(workload, id, reason, fix).at(label, value)
 }
 
 fn route_name(service: &ServiceName, route: &str) -> String {

@@ -4,16 +4,17 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::inventory::WorkloadId;
 
 /// Everything that is routed, and where to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// Backends, by name.
-    pub services: BTreeMap<ServiceName, Service>,
+    /// Backends, by name. What did not change is shared with the topology before.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
     /// Routes by host, each list in the order in which it is matched.
-    pub hosts: BTreeMap<Host, Vec<Route>>,
+    pub hosts: Arc<BTreeMap<Host, Vec<Route>>>,
 }
 
 impl Topology {
@@ -39,7 +40,7 @@ impl Topology {
 
 /// The name of a service, and of its cluster: `project/service` for Compose.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceName(pub String);
+pub struct ServiceName(pub Arc<str>);
 
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,6 +69,8 @@ pub struct Endpoint {
     pub workload: String,
     /// Its identity.
     pub id: WorkloadId,
+    /// The Docker network it is reached over: the one a label names, or the one that was chosen of several.
+    pub network: Option<String>,
 }
 
 /// Whether an endpoint takes new requests.

@@ -15,7 +15,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::any::any;
-use super::{EdgeOptions, HTTP, access_log, address, ads, duration, local_reply, uint};
+use super::{EdgeOptions, LISTENER, ROUTES, access_log, address, ads, duration, local_reply, uint};
 
 /// An idle client connection is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -38,7 +38,7 @@ pub(super) fn http(edge: &EdgeOptions) -> Listener {
         config_type: Some(FilterConfig::TypedConfig(any(&connection_manager()))),
     };
     Listener {
-        name: HTTP.to_owned(),
+        name: LISTENER.to_owned(),
         address: Some(listen_address(edge.listen)),
         filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
         per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
@@ -71,10 +71,10 @@ fn connection_manager() -> hcm::HttpConnectionManager {
         ..Default::default()
     };
     hcm::HttpConnectionManager {
-        stat_prefix: HTTP.to_owned(),
+        stat_prefix: LISTENER.to_owned(),
         route_specifier: Some(RouteSpecifier::Rds(hcm::Rds {
             config_source: Some(ads()),
-            route_config_name: HTTP.to_owned(),
+            route_config_name: ROUTES.to_owned(),
         })),
         http_filters: vec![router],
         access_log: vec![access_log::json_on_stdout()],

@@ -23,10 +23,12 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::google::protobuf::{Duration as PbDuration, UInt32Value};
 
-use crate::model::Topology;
+use crate::model::{Service, Topology};
 
-/// The name of the HTTP listener and of its route configuration.
-const HTTP: &str = "http";
+/// The name of the HTTP listener.
+pub const LISTENER: &str = "http";
+/// The name of its route configuration.
+pub const ROUTES: &str = "http";
 
 /// How the edge looks, apart from what the containers ask for.
 #[derive(Debug, Clone)]
@@ -55,14 +57,47 @@ pub struct Resources {
 /// Envoy's messages for `topology`.
 #[must_use]
 pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
-    let mut clusters: Vec<Cluster> = topology.services.values().map(cluster::of_service).collect();
-    clusters.push(dashboard::cluster(edge));
+    let Settled { cluster, listener } = settled(edge);
+    let services = topology.services.values();
     Resources {
-        clusters,
-        endpoints: topology.services.values().map(cluster::assignment).collect(),
-        listeners: vec![listener::http(edge)],
-        routes: vec![route::configuration(topology, edge)],
+        clusters: services.clone().map(|service| cluster::of_service(service)).chain([cluster]).collect(),
+        endpoints: services.map(|service| assignment(service)).collect(),
+        listeners: vec![listener],
+        routes: vec![routes(topology, edge)],
     }
+}
+
+/// What depends on settings alone.
+#[derive(Debug)]
+pub struct Settled {
+    /// Envoy's own admin pages.
+    pub cluster: Cluster,
+    /// The HTTP listener.
+    pub listener: Listener,
+}
+
+/// What depends on settings alone.
+#[must_use]
+pub fn settled(edge: &EdgeOptions) -> Settled {
+    Settled { cluster: dashboard::cluster(edge), listener: listener::http(edge) }
+}
+
+/// The cluster of a service.
+#[must_use]
+pub fn cluster(service: &Service) -> Cluster {
+    cluster::of_service(service)
+}
+
+/// The endpoints of a service.
+#[must_use]
+pub fn assignment(service: &Service) -> ClusterLoadAssignment {
+    cluster::assignment(service)
+}
+
+/// The routes of all hosts; they depend on [`Topology::hosts`] and settings alone.
+#[must_use]
+pub fn routes(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
+    route::configuration(topology, edge)
 }
 
 /// "Over the stream this came on" (ADS).

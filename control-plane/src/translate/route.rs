@@ -20,7 +20,7 @@ use envoy_types::pb::google::protobuf::UInt64Value;
 use crate::model::{Host, PathMatch, Route, Topology};
 
 use super::any::any;
-use super::{EdgeOptions, HTTP, dashboard, duration, uint};
+use super::{EdgeOptions, ROUTES, dashboard, duration, uint};
 
 /// The longest a whole request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteCon
         virtual_hosts.push(a_virtual_host("portolan:unknown-host", "*", routes));
     }
     RouteConfiguration {
-        name: HTTP.to_owned(),
+        name: ROUTES.to_owned(),
         virtual_hosts,
         // `shop.localhost` answers on every port; a redirect keeps the one the client came by.
         ignore_port_in_host_matching: true,

@@ -34,8 +34,8 @@ pub(crate) struct Case {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Container {
     labels: BTreeMap<String, String>,
-    /// Network and address; no address yet where it is `~`.
-    networks: BTreeMap<String, Option<IpAddr>>,
+    /// Network and address, or several of them; no address yet where it is `~`.
+    networks: BTreeMap<String, Option<Addresses>>,
     host_network: bool,
     shares: Option<String>,
     direct: Option<SocketAddr>,
@@ -45,6 +45,13 @@ pub(crate) struct Container {
     created: i64,
     /// The container's id, where it is another one than before.
     id: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Addresses {
+    One(IpAddr),
+    Several(Vec<IpAddr>),
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -87,7 +94,11 @@ fn workload(name: &str, container: &Container) -> Workload {
                 .iter()
                 .map(|(network, address)| Attachment {
                     network: network.clone(),
-                    addresses: address.iter().copied().collect(),
+                    addresses: match address {
+                        None => Vec::new(),
+                        Some(Addresses::One(address)) => vec![*address],
+                        Some(Addresses::Several(addresses)) => addresses.clone(),
+                    },
                 })
                 .collect(),
         ),

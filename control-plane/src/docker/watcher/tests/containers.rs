@@ -1,0 +1,196 @@
+//! What happens to containers, and what the engine is asked about it.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_is_published_and_what_starts_follows() {
+    let mut it = Watching::with(&["a"]).await;
+    it.script.start("b").await;
+    it.until_count(2).await;
+    assert_eq!((it.script.lists().await, it.script.looks().await), (1, 2), "one look a container");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_told_of_while_the_engine_is_slow_to_answer() {
+    let mut it = Watching::with(&["a"]).await;
+    for slow in ["/containers/b/json", "/containers/json"] {
+        it.script.hold(Some(slow));
+        if slow.contains("/b/") {
+            it.script.start("b").await;
+        }
+        it.script.until_asked(slow, 1 + usize::from(!slow.contains("/b/"))).await;
+        let began = Instant::now();
+        it.script.kill("a", "15").await;
+        it.until_state("a", State::Stopping).await;
+        it.script.container("die", "a").await;
+        it.until_state("a", State::Stopped).await;
+        assert!(began.elapsed() < Duration::from_millis(100), "{slow}: {:?}", began.elapsed());
+        it.script.hold(None);
+        it.script.container("start", "a").await;
+        it.until_state("a", State::Running).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_during_a_look_is_not_undone_by_its_answer() {
+    let mut it = Watching::with(&["a"]).await;
+    it.script.hold(Some("/containers/b/json"));
+    it.script.start("b").await;
+    it.script.until_asked("/containers/b/json", 1).await;
+    // The engine still shows it running and healthy, and it was told to stop since.
+    it.script.kill("b", "9").await;
+    it.rest().await;
+    it.script.hold(None);
+    it.until_count(2).await;
+    assert_eq!(it.state("b"), State::Stopping);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_life_costs_two_looks() {
+    let mut it = Watching::with(&["a"]).await;
+    let before = it.script.looks().await;
+    it.script.add("b", |value| value["State"]["Status"] = json!("created")).await;
+    it.script.container("create", "b").await;
+    it.until_state("b", State::Created).await;
+    it.script.network("connect", "b").await;
+    it.rest().await;
+    it.script.change("b", |value| value["State"]["Status"] = json!("running")).await;
+    it.script.container("start", "b").await;
+    it.until_state("b", State::Running).await;
+    it.script.container("health_status: healthy", "b").await;
+    it.script.kill("b", "15").await;
+    it.until_state("b", State::Stopping).await;
+    it.script.container("die", "b").await;
+    it.script.network("disconnect", "b").await;
+    it.script.container("stop", "b").await;
+    it.until_state("b", State::Stopped).await;
+    it.script.world.lock().await.containers.remove("b");
+    it.script.container("destroy", "b").await;
+    it.until_count(1).await;
+    assert_eq!((it.script.looks().await - before, it.script.lists().await), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn kill_and_die_ask_the_engine_nothing() {
+    let mut it = Watching::with(&["a"]).await;
+    let before = it.script.world.lock().await.requests.len();
+    for id in ["a", "nobody"] {
+        it.script.kill(id, "15").await;
+        it.script.container("die", id).await;
+        it.script.network("disconnect", id).await;
+    }
+    it.until_state("a", State::Stopped).await;
+    it.rest().await;
+    assert_eq!(it.script.world.lock().await.requests.len(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_gone_when_it_is_looked_at_is_passed_over() {
+    let script = Script::new();
+    script.add("a", |_| ()).await;
+    script.add("ghost", |_| ()).await;
+    script.world.lock().await.ghosts.insert("ghost".to_owned());
+    let mut it = Watching::begin(&script);
+    it.until_count(1).await;
+    script.container("start", "another-ghost").await;
+    script.start("b").await;
+    it.until_count(2).await;
+    assert_eq!(script.connections().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_understood_costs_that_container_alone() {
+    let mut it = Watching::with(&["a"]).await;
+    {
+        let mut world = it.script.world.lock().await;
+        world
+            .containers
+            .insert("odd".to_owned(), json!({"Id": "odd", "Name": "/odd", "State": {"Status": "molten"}}));
+        world.containers.insert("bare".to_owned(), json!({"Id": "bare"}));
+    }
+    it.script.container("start", "odd").await;
+    it.script.container("start", "bare").await;
+    it.script.start("b").await;
+    it.until_count(2).await;
+    assert_eq!(it.script.connections().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_gets_its_address_when_it_joins_its_network() {
+    let mut it = Watching::with(&["a"]).await;
+    let address = |value: &mut Value, ip: &str| {
+        value["NetworkSettings"]["Networks"] = json!({"shop_app": {"IPAddress": ip}});
+    };
+    it.script.add("b", |value| address(value, "")).await;
+    it.script.container("start", "b").await;
+    it.until_count(2).await;
+    // Later than the last of our own tries.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let looks = it.script.looks().await;
+    it.script.change("b", |value| address(value, "172.20.0.9")).await;
+    it.script.network("connect", "b").await;
+    it.until_is("b", has_address).await;
+    assert_eq!(it.script.looks().await, looks + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_comes_without_an_event_is_found_soon() {
+    let mut it = Watching::with(&["a"]).await;
+    it.script
+        .add("b", |value| value["NetworkSettings"]["Networks"] = json!({"shop_app": {"IPAddress": ""}}))
+        .await;
+    it.script.container("start", "b").await;
+    it.until_count(2).await;
+    it.script
+        .change("b", |value| {
+            value["NetworkSettings"]["Networks"]["shop_app"]["IPAddress"] = json!("172.20.0.9")
+        })
+        .await;
+    let began = Instant::now();
+    it.until_is("b", has_address).await;
+    assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+}
+
+fn has_address(workload: &Workload) -> bool {
+    use crate::inventory::Placement::Networks;
+    matches!(&workload.placement, Networks(on) if on.iter().any(|on| !on.addresses.is_empty()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_that_does_not_end_it_does_not_drain() {
+    let mut it = Watching::with(&["a", "b"]).await;
+    it.script.kill("a", "1").await;
+    it.script.kill("b", "15").await;
+    it.until_state("b", State::Stopping).await;
+    assert_eq!(it.state("a"), State::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_told_to_stop_and_did_not_returns() {
+    let mut it = Watching::with(&["a"]).await;
+    it.script.kill("a", "15").await;
+    it.until_state("a", State::Stopping).await;
+    let began = Instant::now();
+    it.until_state("a", State::Running).await;
+    let waited = began.elapsed();
+    // Its own stop time-out is 30 s.
+    assert!(waited >= Duration::from_secs(30) && waited < Duration::from_secs(35), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_off_containers_are_passed_over_in_lists_and_events() {
+    let one_off = |value: &mut Value| value["Config"]["Labels"]["com.docker.compose.oneoff"] = json!("True");
+    let script = Script::new();
+    script.add("a", |_| ()).await;
+    script.add("run-1", one_off).await;
+    let mut it = Watching::begin(&script);
+    it.until_count(1).await;
+    script.add("run-2", one_off).await;
+    script.container("create", "run-2").await;
+    script.container("start", "run-2").await;
+    script.container("health_status: healthy", "run-2").await;
+    it.rest().await;
+    script.start("b").await;
+    it.until_count(2).await;
+    assert!(it.now().workloads.keys().all(|id| !id.0.starts_with("run")), "{:?}", it.now());
+}
