@@ -35,10 +35,11 @@ impl Usage {
             let path = format!("/proc/{id}/{file}");
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
         };
-        let resident_kib = resident_kib(&read("smaps_rollup")?).context("no Rss in its smaps_rollup")?;
+        let resident_kib = kib(&read("smaps_rollup")?, "Rss:").context("no Rss in its smaps_rollup")?;
+        let peak_kib = kib(&read("status")?, "VmHWM:").context("no VmHWM in its status")?;
         let ticks = cpu_ticks(&read("stat")?).context("no CPU time in its stat")?;
         let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-        Ok(Self { cpu: Duration::from_secs_f64(seconds), resident_kib })
+        Ok(Self { cpu: Duration::from_secs_f64(seconds), resident_kib, peak_kib })
     }
 }
 

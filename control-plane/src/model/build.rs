@@ -122,7 +122,8 @@ fn changes<'a>(old: &'a Inventory, new: &'a Inventory) -> Vec<Change<'a>> {
         match (old.peek(), new.peek()) {
             (None, None) => return changes,
             (Some(a), Some(b)) if Arc::ptr_eq(a, b) => {
-                (old.next(), new.next());
+                old.next();
+                new.next();
             }
             (Some(a), Some(b)) if a.id == b.id => changes.push((old.next(), new.next())),
             (Some(a), Some(b)) if a.id < b.id => changes.push((old.next(), None)),
