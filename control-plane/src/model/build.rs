@@ -9,7 +9,9 @@ use super::address::{self, Reach, Surroundings};
 use super::label::{self, Claims, HealthRule};
 use super::problem::Problem;
 use super::routes;
-use super::topology::{Endpoint, EndpointState, Host, Route, Service, ServiceName, Topology};
+use super::topology::{
+    Absence, Absent, Endpoint, EndpointState, Host, Route, Service, ServiceName, Topology,
+};
 
 /// The cluster of Envoy's own admin pages (translate): no service may have its name.
 pub const ADMIN_SERVICE: &str = "envoy-admin";
@@ -55,6 +57,29 @@ impl Member<'_> {
     pub(super) fn is_away(&self) -> bool {
         self.workload.state == State::Stopped
     }
+
+    /// Whether it takes requests, or is about to end, or neither: what its word counts where replicas disagree.
+    pub(super) fn standing(&self) -> Standing {
+        match (condition(self.workload, self.claims.health), self.is_away()) {
+            (Ok(EndpointState::Ready), _) => Standing::Ready,
+            (Ok(EndpointState::Draining), _) => Standing::Draining,
+            (Err(_), false) => Standing::Waiting,
+            (Err(_), true) => Standing::Away,
+        }
+    }
+}
+
+/// How much a member's word counts, the one that counts most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It takes requests.
+    Ready,
+    /// It finishes those it has.
+    Draining,
+    /// It is there, and not ready yet or no longer.
+    Waiting,
+    /// It is stopped.
+    Away,
 }
 
 /// The workloads with what their labels say, those that are there before those that are away, the older first.
@@ -91,7 +116,11 @@ fn services(
     let mut services: BTreeMap<ServiceName, Service> = BTreeMap::new();
     for route in hosts.values().flatten() {
         let name = &route.service;
-        services.entry(name.clone()).or_insert_with(|| Service { name: name.clone(), endpoints: Vec::new() });
+        services.entry(name.clone()).or_insert_with(|| Service {
+            name: name.clone(),
+            endpoints: Vec::new(),
+            absent: Vec::new(),
+        });
     }
     for member in members {
         let service = services.get_mut(&member.service);
@@ -99,16 +128,41 @@ fn services(
             continue;
         }
         let endpoint = endpoint(member, around, previous, problems);
-        if let Some(service) = service {
-            service.endpoints.extend(endpoint);
+        let Some(service) = service else { continue };
+        match endpoint {
+            Ok(endpoint) => service.endpoints.push(endpoint),
+            Err(why) => {
+                let workload = member.workload;
+                service.absent.push(Absent { workload: workload.name.clone(), id: workload.id.clone(), why });
+            }
         }
     }
     for service in services.values_mut() {
         // Sorts a ready endpoint before one that drains at the same address.
         service.endpoints.sort();
         service.endpoints.dedup_by(|a, b| a.address == b.address);
+        service.absent.sort();
     }
     services
+}
+
+/// Whether a workload takes requests, as far as it is up to itself.
+fn condition(workload: &Workload, rule: HealthRule) -> Result<EndpointState, Absence> {
+    let state = match workload.state {
+        State::Running => EndpointState::Ready,
+        State::Stopping => EndpointState::Draining,
+        State::Created => return Err(Absence::Created),
+        State::Paused => return Err(Absence::Paused),
+        State::Stopped => return Err(Absence::Stopped),
+    };
+    match workload.health {
+        _ if rule == HealthRule::Ignore => Ok(state),
+        Health::None | Health::Healthy => Ok(state),
+        Health::Starting => Err(Absence::Starting),
+        // One that is stopping may fail its check on purpose, and must finish what it has.
+        Health::Unhealthy if state == EndpointState::Draining => Ok(state),
+        Health::Unhealthy => Err(Absence::Unhealthy),
+    }
 }
 
 fn endpoint(
@@ -116,13 +170,12 @@ fn endpoint(
     around: &Surroundings<'_>,
     previous: &Topology,
     problems: &mut Vec<Problem>,
-) -> Option<Endpoint> {
+) -> Result<Endpoint, Absence> {
     let Member { workload, claims, .. } = member;
-    let state = match workload.state {
-        State::Running => EndpointState::Ready,
-        State::Stopping => EndpointState::Draining,
-        State::Created | State::Paused | State::Stopped => return None,
-    };
+    let condition = condition(workload, claims.health);
+    if let Err(why @ (Absence::Created | Absence::Paused | Absence::Stopped)) = condition {
+        return Err(why);
+    }
     let is_direct = matches!(workload.placement, Placement::Direct(_));
     let address = if !is_direct && (claims.broken.contains("port") || claims.broken.contains("network")) {
         // What it was before the mistake, for as long as that address is the workload's own.
@@ -136,15 +189,11 @@ fn endpoint(
             problems.push(*problem);
             None
         })
-    }?;
-    let well = match workload.health {
-        Health::None | Health::Healthy => true,
-        Health::Starting => false,
-        // One that is stopping may fail its check on purpose, and must finish what it has.
-        Health::Unhealthy => state == EndpointState::Draining,
     };
-    let ready = well || claims.health == HealthRule::Ignore;
-    ready.then(|| Endpoint { address, state, workload: workload.name.clone(), id: workload.id.clone() })
+    // What it lacks itself comes first: one that starts has often no address yet.
+    let state = condition?;
+    let address = address.ok_or(Absence::Unreachable)?;
+    Ok(Endpoint { address, state, workload: workload.name.clone(), id: workload.id.clone() })
 }
 
 fn service_name(workload: &Workload, claims: &Claims) -> String {

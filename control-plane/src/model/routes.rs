@@ -4,12 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Options;
-use super::build::Member;
+use super::build::{Member, Standing};
 use super::label::{DEFAULT_ROUTE, RouteClaim, label_of};
 use super::problem::Problem;
 use super::topology::{Host, Match, Route, ServiceName, Topology};
 
 /// The routes by host, in the order in which they are matched. `members` come in order of seniority.
+///
+/// A service that was edited keeps the routes it had until a container with the new ones is ready: while none is, what
+/// it had stands beside what it asks for.
 pub(super) fn settle(
     members: &[&Member<'_>],
     options: &Options,
@@ -29,10 +32,29 @@ pub(super) fn settle(
                 .remove(&route)
                 .unwrap_or_default()
                 .into_iter()
-                .for_each(|(host, old)| contest.keep(host, old)),
+                .for_each(|(host, old)| contest.keep(host, old, false)),
+        }
+    }
+    let standings = standings(members);
+    for (host, old) in previous.routes_in_order() {
+        match standings.get(&old.service) {
+            Some(Standing::Waiting) => contest.keep(host, old, false),
+            Some(Standing::Away) => contest.keep(host, old, true),
+            // Somebody is there for whom the service speaks, or nobody is left of it.
+            Some(Standing::Ready | Standing::Draining) | None => {}
         }
     }
     contest.decide(problems)
+}
+
+/// The best standing among the members of each service.
+fn standings<'a>(members: &[&'a Member<'a>]) -> BTreeMap<&'a ServiceName, Standing> {
+    let mut standings = BTreeMap::new();
+    for member in members {
+        let best = standings.entry(&member.service).or_insert(Standing::Away);
+        *best = member.standing().min(*best);
+    }
+    standings
 }
 
 /// What one member says about one route of its service; no claim where it has a mistake.
@@ -49,23 +71,27 @@ fn voices<'a>(members: &[&'a Member<'a>]) -> BTreeMap<(&'a ServiceName, &'a str)
     voices
 }
 
-/// The claim of the most senior replica that has one without a mistake; the others are told where they differ.
+/// The claim that has no mistake and stands best: that of a replica which takes requests, of several the most senior's.
+/// The others are told where they differ, but for those that are on their way out.
 fn agree<'a>(
     service: &ServiceName,
     name: &str,
     voices: &[Voice<'a>],
     problems: &mut Vec<Problem>,
 ) -> Option<(&'a Member<'a>, &'a RouteClaim)> {
-    let mut claims = voices.iter().filter_map(|(member, claim)| claim.map(|claim| (*member, claim)));
-    let (first, claim) = claims.next()?;
-    for (other, _) in claims.filter(|(other, differs)| *differs != claim && !other.is_away()) {
+    let claims = || voices.iter().filter_map(|(member, claim)| claim.map(|claim| (*member, claim)));
+    let (_, claim) = claims().min_by_key(|(member, _)| member.standing())?;
+    // Of those that say the same the most senior speaks, ready or not: how old a claim is must not depend on health.
+    let (first, claim) = claims().find(|(_, same)| *same == claim)?;
+    let leaves = |member: &Member<'_>| matches!(member.standing(), Standing::Draining | Standing::Away);
+    for (other, _) in claims().filter(|(other, differs)| *differs != claim && !leaves(other)) {
         problems.push(Problem::new(
             other.workload,
             format!(
                 "its route {name} is not that of {}, and both belong to the service {service}",
                 first.workload.name
             ),
-            format!("the older one stands; give both the same labels, or recreate {}", first.workload.name),
+            format!("that one stands; give both the same labels, or recreate {}", first.workload.name),
         ));
     }
     Some((first, claim))
@@ -124,9 +150,12 @@ impl<'a> Contest<'a> {
         }
     }
 
-    fn keep(&mut self, host: &Host, route: &Route) {
-        let candidate = Candidate { route: route.clone(), claim: None, held: true, away: false };
-        self.candidates.entry((host.clone(), route.matches.clone())).or_default().push(candidate);
+    /// Lets a route stand as it was, unless its service asks for that place itself.
+    fn keep(&mut self, host: &Host, route: &Route, away: bool) {
+        let place = self.candidates.entry((host.clone(), route.matches.clone())).or_default();
+        if place.iter().all(|other| other.route.service != route.service) {
+            place.push(Candidate { route: route.clone(), claim: None, held: true, away });
+        }
     }
 
     /// One candidate for each place, in the order in which they are matched.
