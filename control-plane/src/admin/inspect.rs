@@ -1,23 +1,34 @@
-//! `portolan.v1.InspectService`: the view, as it is.
+//! `portolan.v1.InspectService`: the view, as it is, and how far the clients are with it.
 
+use futures::stream::BoxStream;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
+use xds_server::Clients;
 
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
-use crate::model::EndpointState;
+use super::watch::Follower;
+use crate::model::{Absence, EndpointState, Service};
+use crate::overrides::Overrides;
 use crate::publish::{View, ViewReceiver};
 
 /// Answers from the newest view.
 #[derive(Debug)]
 pub struct Inspect {
     views: ViewReceiver,
+    decisions: watch::Receiver<Overrides>,
+    clients: Clients,
 }
 
 impl Inspect {
-    /// The service over `views`, ready for a tonic router.
+    /// The service over `views`, what was decided by hand, and those who are served; ready for a tonic router.
     #[must_use]
-    pub fn service(views: ViewReceiver) -> InspectServiceServer<Self> {
-        InspectServiceServer::new(Self { views })
+    pub fn service(
+        views: ViewReceiver,
+        decisions: watch::Receiver<Overrides>,
+        clients: Clients,
+    ) -> InspectServiceServer<Self> {
+        InspectServiceServer::new(Self { views, decisions, clients })
     }
 }
 
@@ -31,27 +42,23 @@ impl InspectService for Inspect {
         let view = view.ok_or_else(|| {
             Status::unavailable("no complete view of the containers yet; the log says what is waited for")
         })?;
-        Ok(Response::new(to_response(&view)))
+        Ok(Response::new(to_response(&view, &self.decisions.borrow())))
+    }
+
+    type WatchServiceStream = BoxStream<'static, Result<pb::WatchServiceResponse, Status>>;
+
+    async fn watch_service(
+        &self,
+        request: Request<pb::WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let asked = request.into_inner().service;
+        let follower = Follower::new(asked, self.views.clone(), self.decisions.clone(), self.clients.clone());
+        Ok(Response::new(follower.stream()))
     }
 }
 
-fn to_response(view: &View) -> pb::GetViewResponse {
-    let services = view.topology.services.values().map(|service| pb::Service {
-        name: service.name.to_string(),
-        endpoints: service
-            .endpoints
-            .iter()
-            .map(|endpoint| pb::Endpoint {
-                address: endpoint.address.to_string(),
-                workload: endpoint.workload.clone(),
-                state: match endpoint.state {
-                    EndpointState::Ready => pb::endpoint::State::Ready,
-                    EndpointState::Draining => pb::endpoint::State::Draining,
-                }
-                .into(),
-            })
-            .collect(),
-    });
+fn to_response(view: &View, decisions: &Overrides) -> pb::GetViewResponse {
+    let services = view.topology.services.values().map(|service| to_service(service, decisions));
     let routes = view.topology.routes_in_order().map(|(host, route)| pb::Route {
         name: route.name.clone(),
         host: host.to_string(),
@@ -69,4 +76,33 @@ fn to_response(view: &View) -> pb::GetViewResponse {
         routes: routes.collect(),
         problems: problems.collect(),
     }
+}
+
+pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Service {
+    let endpoints = service.endpoints.iter().map(|endpoint| pb::Endpoint {
+        address: endpoint.address.to_string(),
+        workload: endpoint.workload.clone(),
+        state: match endpoint.state {
+            EndpointState::Ready => pb::endpoint::State::Ready,
+            EndpointState::Draining => pb::endpoint::State::Draining,
+        }
+        .into(),
+        id: endpoint.id.0.clone(),
+        drained: decisions.drained.contains(&endpoint.id),
+    });
+    let absent = service.absent.iter().map(|absent| pb::Absent {
+        workload: absent.workload.clone(),
+        id: absent.id.0.clone(),
+        reason: match absent.why {
+            Absence::Created => pb::absent::Reason::Created,
+            Absence::Starting => pb::absent::Reason::Starting,
+            Absence::Unhealthy => pb::absent::Reason::Unhealthy,
+            Absence::Paused => pb::absent::Reason::Paused,
+            Absence::Stopped => pb::absent::Reason::Stopped,
+            Absence::Unreachable => pb::absent::Reason::Unreachable,
+        }
+        .into(),
+        message: absent.why.to_string(),
+    });
+    pb::Service { name: service.name.to_string(), endpoints: endpoints.collect(), absent: absent.collect() }
 }

@@ -1,7 +1,12 @@
 //! The command line: one file a command.
 
+mod connection;
+mod drain;
 mod health;
+mod missing;
+mod rollout;
 mod serve;
+mod wait;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +35,14 @@ enum Command {
     Serve(serve::Serve),
     /// Ask a running control plane, or any HTTP address, whether it is well; exit code 0 or 1.
     Health(health::Health),
+    /// Replace the containers of a Compose service without losing a request.
+    Rollout(rollout::Rollout),
+    /// Wait until requests for a service reach all its replicas; exit code 0, or 1 with what is missing.
+    Wait(wait::Wait),
+    /// Take a container out of rotation: it finishes the requests it has, and new ones go elsewhere.
+    Drain(drain::Drain),
+    /// Put a container that was drained back into rotation.
+    Undrain(drain::Undrain),
 }
 
 impl Cli {
@@ -45,6 +58,10 @@ impl Cli {
                 serve.run().await
             }
             Command::Health(health) => health.run().await,
+            Command::Rollout(rollout) => rollout.run().await,
+            Command::Wait(wait) => wait.run().await,
+            Command::Drain(drain) => drain.run().await,
+            Command::Undrain(undrain) => undrain.run().await,
         }
     }
 }
