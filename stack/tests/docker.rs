@@ -7,6 +7,7 @@ mod compose;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -15,6 +16,7 @@ use compose::{Compose, docker, engine};
 use libtest_mimic::{Arguments, Trial};
 use reqwest::Method;
 use serde_json::Value;
+use stack::site::Site;
 use stack::wait::until;
 
 /// Longer than a health check that fails three times takes.
@@ -54,6 +56,7 @@ const TESTS: &[(&str, Test)] = &[
     ("docker_guard_lets_reads_through_and_nothing_else", docker_guard_lets_reads_through),
     ("every_container_is_confined", every_container_is_confined),
     ("scaling_up_and_down_moves_the_rotation_and_restarts_nothing_else", scaling_restarts_nothing_else),
+    ("a_rollout_replaces_every_frontend_and_loses_no_request", a_rollout_loses_no_request),
     ("an_unhealthy_frontend_leaves_the_rotation_and_returns", an_unhealthy_frontend_leaves_and_returns),
     ("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
     ("acknowledged_writes_survive_down_and_up", acknowledged_writes_survive_down_and_up),
@@ -295,6 +298,48 @@ fn scaling_restarts_nothing_else(system: &Compose) -> Result<()> {
     rotation_of(&site, 3)?;
     let after = lives(system)?;
     ensure!(after == before, "before {before:?}, after {after:?}");
+    Ok(())
+}
+
+/// Asks for the page until `done`: how often, and what went wrong.
+fn ask_until(site: &Site, done: &AtomicBool) -> (usize, Vec<String>) {
+    let (mut sent, mut failed) = (0, Vec::new());
+    while !done.load(Ordering::Relaxed) {
+        sent += 1;
+        match site.get(FRONTEND, "/") {
+            Ok(page) if status(&page) == 200 && page.text().is_ok() => {}
+            other => failed.push(format!("{other:?}")),
+        }
+    }
+    (sent, failed)
+}
+
+fn a_rollout_loses_no_request(system: &Compose) -> Result<()> {
+    let site = system.site()?;
+    rotation_of(&site, 3)?;
+    let before = lives(system)?;
+    let done = AtomicBool::new(false);
+    let (rolled, asked) = std::thread::scope(|scope| {
+        let clients = [(); 2].map(|()| scope.spawn(|| ask_until(&site, &done)));
+        let rolled = system.portolan(&["rollout", "frontend"]);
+        done.store(true, Ordering::Relaxed);
+        (rolled, clients.map(|client| client.join().expect("a client")))
+    });
+    let told = rolled?;
+    println!("{told}");
+    for (sent, failed) in asked {
+        println!("{sent} requests, {} failed", failed.len());
+        ensure!(sent > 100 && failed.is_empty(), "{} of {sent} failed: {failed:?}", failed.len());
+    }
+    ensure!(told.contains("have finished their requests"), "Envoy was asked: {told}");
+    rotation_of(&site, 3)?;
+    let after = lives(system)?;
+    let is_frontend = |name: &&String| name.contains("-frontend-");
+    ensure!(after.keys().filter(is_frontend).count() == 3 && after.len() == before.len(), "{after:?}");
+    for (name, life) in &before {
+        // The new ones have other numbers, and with that other names.
+        ensure!(is_frontend(&name) != (after.get(name) == Some(life)), "{name}: {life}, then {after:?}");
+    }
     Ok(())
 }
 
