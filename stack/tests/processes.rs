@@ -4,8 +4,9 @@
 mod common;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -51,7 +52,7 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-fn start(folder: std::path::PathBuf) -> Result<System> {
+fn start(folder: PathBuf) -> Result<System> {
     let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 3, folder };
     System::start(options, Binaries::build()?)
 }
@@ -171,7 +172,10 @@ fn without_endpoints_it_is_503(system: &mut System) -> Result<()> {
 
 /// Runs a command of `portolan` that talks to the control plane at `port`: exit code, and what it printed.
 fn portolan(port: u16, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    let mut command = Command::new(Binaries::build()?.portolan);
+    // Cargo is asked once where it is.
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || Binaries::build().expect("the programs are built").portolan;
+    let mut command = Command::new(PROGRAM.get_or_init(build));
     command.args(arguments).args(["--address", &format!("127.0.0.1:{port}")]);
     let output = command.output()?;
     let text = [output.stdout, output.stderr].concat();

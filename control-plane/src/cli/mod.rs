@@ -29,19 +29,14 @@ pub struct Cli {
     command: Command,
 }
 
+/// Each is described where it is defined: a sentence here would stand in for all that is said there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch the containers and serve Envoy.
     Serve(serve::Serve),
-    /// Ask a running control plane, or any HTTP address, whether it is well; exit code 0 or 1.
     Health(health::Health),
-    /// Replace the containers of a Compose service without losing a request.
     Rollout(rollout::Rollout),
-    /// Wait until requests for a service reach all its replicas; exit code 0, or 1 with what is missing.
     Wait(wait::Wait),
-    /// Take a container out of rotation: it finishes the requests it has, and new ones go elsewhere.
     Drain(drain::Drain),
-    /// Put a container that was drained back into rotation.
     Undrain(drain::Undrain),
 }
 
@@ -73,5 +68,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_command_says_more_than_its_first_sentence() {
+        let mut cli = super::Cli::command();
+        for (command, words) in [
+            ("serve", "services file"),
+            ("rollout", "the old containers serve on"),
+            ("wait", "acknowledged its"),
+        ] {
+            let help = cli.find_subcommand_mut(command).unwrap().render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(help.contains(words), "{help}");
+        }
     }
 }
