@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let root = Path::new("../proto");
     println!("cargo::rerun-if-changed=../proto");
     println!("cargo::rerun-if-changed=build.rs");
-    let own = protox::compile(["portolan/v1/inspect.proto"], [root])?;
+    let own = protox::compile(["portolan/v1/admin.proto", "portolan/v1/inspect.proto"], [root])?;
     std::fs::write(out.join("portolan.bin"), own.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(own)?;
 

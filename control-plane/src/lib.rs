@@ -16,6 +16,7 @@ pub mod docker;
 pub mod file;
 pub mod inventory;
 pub mod model;
+pub mod overrides;
 pub mod provider;
 pub mod publish;
 pub mod runtime;

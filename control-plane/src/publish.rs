@@ -10,6 +10,7 @@ use xds_server::{Kind, Resource, Snapshot};
 
 use crate::inventory::Inventory;
 use crate::model::{self, Model, Problem};
+use crate::overrides::OverridesSender;
 use crate::provider::InventoryReceiver;
 use crate::translate::{self, EdgeOptions};
 
@@ -79,7 +80,8 @@ impl Publisher {
         all
     }
 
-    /// Publishes a view for each inventory that comes in, until `stop` is cancelled or the provider ends.
+    /// Publishes a view for each inventory that comes in and for each decision, until `stop` is cancelled or the
+    /// provider ends. Decisions about workloads that are gone are dropped.
     ///
     /// # Errors
     ///
@@ -87,17 +89,23 @@ impl Publisher {
     pub async fn run(
         self,
         mut inventories: InventoryReceiver,
+        overrides: OverridesSender,
         views: watch::Sender<Option<Arc<View>>>,
         snapshots: watch::Sender<Option<Arc<Snapshot>>>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
+        let mut decisions = overrides.subscribe();
         loop {
             let inventory = inventories.borrow_and_update().clone();
             if let Some(inventory) = inventory {
+                overrides.send_if_modified(|overrides| overrides.forget(&inventory));
+                let inventory = decisions.borrow_and_update().apply(&inventory);
                 self.publish(&inventory, &views, &snapshots);
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                // It cannot fail: this is a sender too.
+                _ = decisions.changed() => {}
                 changed = inventories.changed() => if changed.is_err() {
                     // The provider has ended; what it said last stands until the control plane stops.
                     stop.cancelled().await;

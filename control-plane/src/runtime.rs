@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tracing::{info, warn};
 use xds_server::{ServeOptions, SnapshotReceiver, XdsService};
 
@@ -16,8 +17,9 @@ use crate::admin;
 use crate::dashboard;
 use crate::docker::DockerProvider;
 use crate::file::FileProvider;
+use crate::overrides::{Overrides, OverridesSender};
 use crate::provider::{Freshness, Outlet, Provider, port};
-use crate::publish::{Publisher, ViewReceiver};
+use crate::publish::Publisher;
 use crate::state::Keeper;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
@@ -71,12 +73,17 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     }
     let (view_tx, view_rx) = watch::channel(None);
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
-    parts.spawn(config.publisher.run(inventories, view_tx, snapshot_tx, parts_stop.clone()));
+    let overrides = OverridesSender::new(Overrides::default());
+    let control = admin::Control::service(inventories.clone(), overrides.clone());
+    let decisions = overrides.subscribe();
+    parts.spawn(config.publisher.run(inventories, overrides, view_tx, snapshot_tx, parts_stop.clone()));
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
     let registry = dashboard::registry(&xds, freshness.clone());
     parts.spawn(dashboard::serve(http_listener, registry, parts_stop.clone()));
-    parts.spawn(serve_grpc(listener, xds, snapshot_rx, view_rx, freshness, parts_stop.clone()));
+    let inspect = admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone());
+    let routes = xds.routes().add_service(inspect).add_service(control);
+    parts.spawn(serve_grpc(listener, routes, snapshot_rx, freshness, parts_stop.clone()));
 
     let ended = tokio::select! {
         // First: once it is asked for, parts that end are what was asked for.
@@ -121,16 +128,13 @@ fn why(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> any
 
 async fn serve_grpc(
     listener: TcpListener,
-    xds: XdsService,
+    routes: Routes,
     snapshots: SnapshotReceiver,
-    views: ViewReceiver,
     freshness: Freshness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = admin::health().await;
-    let routes = xds
-        .routes()
-        .add_service(admin::Inspect::service(views, freshness.clone()))
+    let routes = routes
         .add_service(health)
         .add_service(admin::reflection()?)
         .add_service(admin::reflection_v1alpha()?);

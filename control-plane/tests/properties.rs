@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
 use portolan::model::{self, Model};
+use portolan::overrides::Overrides;
 use portolan::publish::Publisher;
 use portolan::translate::{self, Resources};
 use proptest::collection::{btree_map, vec};
@@ -121,9 +122,47 @@ fn forgetful(model: &Model) -> Model {
     Model::from(model.topology.clone())
 }
 
-/// What happens to the workloads, one after the other: another one in the place of one, or none.
-fn history() -> impl Strategy<Value = Vec<(usize, Option<Workload>)>> {
-    vec((0..12usize, prop::option::weighted(0.8, workload())), 1..20)
+/// What happens to one of the workloads.
+#[derive(Debug, Clone)]
+enum Event {
+    /// Another one in its place, or none.
+    Becomes(Option<Workload>),
+    /// It is the same, and in another state.
+    Turns(State, Health),
+    /// It is drained by hand, or put back.
+    Drained(bool),
+}
+
+/// What happens to the workloads, one after the other.
+fn history() -> impl Strategy<Value = Vec<(usize, Event)>> {
+    let event = prop_oneof![
+        2 => prop::option::weighted(0.8, workload()).prop_map(Event::Becomes),
+        2 => workload().prop_map(|workload| Event::Turns(workload.state, workload.health)),
+        1 => prop::bool::ANY.prop_map(Event::Drained),
+    ];
+    vec((0..12usize, event), 1..30)
+}
+
+/// What is the case after an event, and what was decided.
+fn after(inventory: &Arc<Inventory>, overrides: &mut Overrides, n: usize, event: Event) -> Arc<Inventory> {
+    let id = WorkloadId(format!("id-{n}"));
+    let next = match event {
+        Event::Becomes(to) => changed(inventory, n, to),
+        Event::Turns(state, health) => match inventory.workloads.get(&id) {
+            Some(it) => changed(inventory, n, Some(Workload { state, health, ..Workload::clone(it) })),
+            None => Arc::clone(inventory),
+        },
+        Event::Drained(drained) => {
+            if drained {
+                overrides.drained.insert(id)
+            } else {
+                overrides.drained.remove(&id)
+            };
+            Arc::clone(inventory)
+        }
+    };
+    overrides.forget(&next);
+    next
 }
 
 /// One workload changes, and the others are the same allocations.
@@ -230,12 +269,13 @@ proptest! {
     #[test]
     fn what_is_taken_over_is_what_would_be_made_anew(first in inventory(), history in history()) {
         let publisher = Publisher::new(support::options(), support::edge());
-        let mut inventory = first;
+        let (mut inventory, mut overrides) = (first, Overrides::default());
         let mut last = publisher.next(&inventory, None).unwrap();
-        for (n, to) in history {
-            inventory = changed(&inventory, n, to);
-            let next = publisher.next(&inventory, Some(&last)).unwrap();
-            let (anew, resources) = build(&inventory, Some(&forgetful(&last.model)));
+        for (n, event) in history {
+            inventory = after(&inventory, &mut overrides, n, event);
+            let treated = overrides.apply(&inventory);
+            let next = publisher.next(&treated, Some(&last)).unwrap();
+            let (anew, resources) = build(&treated, Some(&forgetful(&last.model)));
             prop_assert_eq!(&next.model.topology, &anew.topology);
             prop_assert_eq!(&next.model.problems, &anew.problems);
             prop_assert_eq!(next.snapshot.version(), served(&resources).version());
@@ -296,6 +336,43 @@ fn one_change_makes_one_service_anew_and_shares_the_rest() {
             assert_eq!(same, (kind, &**name) != (Kind::Endpoint, "web-7"), "{kind} {name}");
         }
     }
+}
+
+/// A container of the service `web`.
+fn web(host: &str, health: Health, created: i64) -> Workload {
+    let labels = BTreeMap::from([("portolan.host".to_owned(), host.to_owned())]);
+    let placement = Placement::Direct(SocketAddr::from(([127, 0, 0, 1], u16::try_from(created).unwrap())));
+    Workload { labels, health, created, placement, service: Some("web".to_owned()), ..blank() }
+}
+
+fn hosts(model: &Model) -> Vec<String> {
+    model.topology.hosts.keys().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_kept_route_goes_when_the_new_container_is_ready_though_nobody_asks_for_anything_else() {
+    let old = numbered(vec![web("old.localhost", Health::Healthy, 1)], 0);
+    let (before, _) = build(&old, None);
+    let edited = |health| numbered(vec![web("new.localhost", health, 2)], 1);
+    let (waits, _) = build(&edited(Health::Starting), Some(&before));
+    assert_eq!(hosts(&waits), ["new.localhost", "old.localhost"]);
+    let (still, _) = build(&edited(Health::Unhealthy), Some(&waits));
+    assert!(Arc::ptr_eq(&still.topology.hosts, &waits.topology.hosts));
+    let (ready, _) = build(&edited(Health::Healthy), Some(&still));
+    assert_eq!(hosts(&ready), ["new.localhost"]);
+}
+
+#[test]
+fn to_drain_the_old_one_of_two_by_hand_lets_the_new_one_speak_and_undrain_takes_it_back() {
+    let both = vec![web("old.localhost", Health::Healthy, 1), web("new.localhost", Health::Healthy, 2)];
+    let both = numbered(both, 0);
+    let (before, _) = build(&both, None);
+    assert_eq!((hosts(&before), before.problems.len()), (vec!["old.localhost".to_owned()], 1));
+    let overrides = Overrides { drained: [WorkloadId("id-0".to_owned())].into() };
+    let (drained, _) = build(&overrides.apply(&both), Some(&before));
+    assert_eq!((hosts(&drained), drained.problems.len()), (vec!["new.localhost".to_owned()], 0));
+    let (back, _) = build(&both, Some(&drained));
+    assert_eq!((hosts(&back), back.problems.len()), (vec!["old.localhost".to_owned()], 1));
 }
 
 fn blank() -> Workload {

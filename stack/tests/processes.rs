@@ -4,8 +4,9 @@
 mod common;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -51,7 +52,7 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-fn start(folder: std::path::PathBuf) -> Result<System> {
+fn start(folder: PathBuf) -> Result<System> {
     let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 3, folder };
     System::start(options, Binaries::build()?)
 }
@@ -96,6 +97,9 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
             "a_faulty_services_file_leaves_the_last_good_one",
             a_faulty_services_file_leaves_the_last_good_one,
         ),
+        test("a_service_without_endpoints_answers_503_and_says_which", without_endpoints_it_is_503),
+        test("a_drained_frontend_gets_nothing_until_it_is_put_back", a_drained_frontend_gets_nothing),
+        test("wait_says_what_is_missing", wait_says_what_is_missing),
         test("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
         test("grpcurl_shows_how_far_envoy_is", |system| {
             grpcurl_shows_how_far_envoy_is(&format!("127.0.0.1:{}", system.options().grpc_port))
@@ -138,6 +142,95 @@ fn a_faulty_services_file_leaves_the_last_good_one(system: &mut System) -> Resul
     fs::write(system.services_file(), good)?;
     rotation_of(&site, 3)?;
     Ok(())
+}
+
+fn without_endpoints_it_is_503(system: &mut System) -> Result<()> {
+    let site = system.site()?;
+    let changes = "listener_manager.listener_(added|modified|removed)$";
+    let before = stat(system, changes)?;
+    let good = system.services(3);
+    let (head, rest) = good.split_once("endpoints:").context("no endpoints")?;
+    let (_, backend) = rest.split_once("  backend:").context("no backend")?;
+    fs::write(system.services_file(), format!("{head}endpoints: []\n  backend:{backend}"))?;
+    let answer = until("the frontend is not there", LIMIT, || {
+        let answer = site.get(FRONTEND, "/")?;
+        ensure!(status(&answer) == 503, "{answer:?}");
+        Ok(answer)
+    });
+    fs::write(system.services_file(), good)?;
+    let answer = answer?;
+    ensure!(header(&answer, "retry-after") == "1", "{answer:?}");
+    ensure!(
+        header(&answer, "x-portolan-reason") == "no-ready-endpoint; service=frontend",
+        "it says why, and which service: {answer:?}"
+    );
+    ensure!(answer.text()?.contains("No container of this service is ready"), "it says so to a person");
+    rotation_of(&site, 3)?;
+    ensure!(stat(system, changes)? == before, "the listener was touched");
+    Ok(())
+}
+
+/// Runs a command of `portolan` that talks to the control plane at `port`: exit code, and what it printed.
+fn portolan(port: u16, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    // Cargo is asked once where it is.
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || Binaries::build().expect("the programs are built").portolan;
+    let mut command = Command::new(PROGRAM.get_or_init(build));
+    command.args(arguments).args(["--address", &format!("127.0.0.1:{port}")]);
+    let output = command.output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8(text)?))
+}
+
+fn a_drained_frontend_gets_nothing(system: &mut System) -> Result<()> {
+    let (site, port) = (system.site()?, system.options().grpc_port);
+    let run = |arguments: &[&str], code: i32, word: &str| {
+        let (found, text) = portolan(port, arguments)?;
+        ensure!(found == Some(code) && text.contains(word), "{arguments:?}: {found:?} {text}");
+        Ok(())
+    };
+    rotation_of(&site, 3)?;
+    run(&["drain", "frontend-9"], 1, "no container has the name")?;
+    run(&["drain", "front"], 1, "several: frontend-1, frontend-2, frontend-3")?;
+    run(&["drain", "frontend-2"], 0, "frontend-2 is out of rotation")?;
+    let drained = (|| {
+        run(&["drain", "frontend/frontend-2"], 0, "already")?;
+        run(&["wait", "--routed", "frontend", "--replicas", "2"], 0, "frontend is routed")?;
+        // The acknowledgement is the last word: not one request from now on.
+        let served = rotation(&site, 30)?;
+        ensure!(served.len() == 2 && !served.contains_key("frontend-2"), "{served:?}");
+        let view = grpcurl(&[&format!("127.0.0.1:{port}"), "portolan.v1.InspectService/GetView"])?;
+        ensure!(view.contains("STATE_DRAINING") && view.contains("\"drained\": true"), "{view}");
+        let three = ["wait", "--routed", "frontend", "--replicas", "3", "--timeout", "300ms"];
+        run(&three, 1, "2 of 3 replicas of frontend are ready")?;
+        run(&three, 1, "frontend-2 is draining")
+    })();
+    run(&["undrain", "frontend-2"], 0, "frontend-2 is in rotation again")?;
+    drained?;
+    run(&["undrain", "frontend-2"], 0, "was not drained")?;
+    run(&["wait", "--routed", "frontend", "--replicas", "3"], 0, "ready replicas 3")?;
+    rotation_of(&site, 3)?;
+    Ok(())
+}
+
+fn wait_says_what_is_missing(system: &mut System) -> Result<()> {
+    let wait = |port: u16, service: &str, expected: i32, word: &str| {
+        let (code, text) = portolan(port, &["wait", "--routed", service, "--timeout", "300ms"])?;
+        ensure!(code == Some(expected) && text.contains(word), "{service}: {code:?} {text}");
+        Ok(())
+    };
+    wait(system.options().grpc_port, "fronted", 1, "no container claims a route for a service fronted")?;
+    let nobody = ports::free()?;
+    wait(nobody, "frontend", 1, "no control plane at 127.0.0.1")?;
+    // One to which no Envoy is connected.
+    let (lonely, http) = (ports::free()?, ports::free()?);
+    let (file, logs) = (system.services_file(), system.folder().join("logs"));
+    let _process = Process::start("lonely", &logs, &Binaries::build()?.portolan, |command| {
+        command.arg("serve").arg("--file").arg(file);
+        command.args(["--listen", &format!("127.0.0.1:{lonely}")]);
+        command.args(["--http-listen", &format!("127.0.0.1:{http}")]);
+    })?;
+    until("it says that there is no Envoy", LIMIT, || wait(lonely, "frontend", 1, "no Envoy that asks"))
 }
 
 fn acknowledged_writes_survive_a_killed_redis(system: &mut System) -> Result<()> {

@@ -94,6 +94,29 @@ async fn r29_what_waits_for_another_acknowledgement_is_not_sent() {
 }
 
 #[tokio::test]
+async fn r29_a_version_is_not_acknowledged_while_an_older_one_is_on_its_way() {
+    let one = snapshot([endpoints("a", 1)]);
+    let server = Server::start(&one).await;
+    let sync = || server.xds.clients().list()[0].types[0].resources[0].sync.clone();
+    let mut stream = server.delta().await;
+    stream.subscribe(Kind::Endpoint, &["a"]).await;
+    let first = stream.response().await;
+    stream.ack(&first).await;
+    until(|| sync() == Sync::Acknowledged).await;
+    let two = after(&one, [endpoints("a", 2)]);
+    server.publish(&two);
+    let second = stream.response().await;
+    assert_eq!(sync(), Sync::Sent);
+    // Back to what the client has acknowledged; and what it is about to take in is something else.
+    server.publish(&after(&two, [endpoints("a", 1)]));
+    until(|| sync() == Sync::NotSent).await;
+    stream.ack(&second).await;
+    let third = stream.response().await;
+    stream.ack(&third).await;
+    until(|| sync() == Sync::Acknowledged).await;
+}
+
+#[tokio::test]
 async fn r29_node_matchers_choose_whose_status_is_told() {
     let server = Server::start(&snapshot([cluster("a", 1)])).await;
     let mut streams = Vec::new();

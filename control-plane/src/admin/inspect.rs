@@ -1,10 +1,15 @@
-//! `portolan.v1.InspectService`: the view, as it is.
+//! `portolan.v1.InspectService`: the view, as it is, and how far the clients are with it.
 
+use futures::stream::BoxStream;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
+use xds_server::Clients;
 
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
-use crate::model::EndpointState;
+use super::watch::Follower;
+use crate::model::{Absence, EndpointState, Service};
+use crate::overrides::Overrides;
 use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
 
@@ -12,14 +17,21 @@ use crate::publish::{View, ViewReceiver};
 #[derive(Debug)]
 pub struct Inspect {
     views: ViewReceiver,
+    decisions: watch::Receiver<Overrides>,
+    clients: Clients,
     freshness: Freshness,
 }
 
 impl Inspect {
-    /// The service over `views`, ready for a tonic router.
+    /// The service over `views`, what was decided by hand, and those who are served; ready for a tonic router.
     #[must_use]
-    pub fn service(views: ViewReceiver, freshness: Freshness) -> InspectServiceServer<Self> {
-        InspectServiceServer::new(Self { views, freshness })
+    pub fn service(
+        views: ViewReceiver,
+        decisions: watch::Receiver<Overrides>,
+        clients: Clients,
+        freshness: Freshness,
+    ) -> InspectServiceServer<Self> {
+        InspectServiceServer::new(Self { views, decisions, clients, freshness })
     }
 }
 
@@ -33,28 +45,23 @@ impl InspectService for Inspect {
         let view = view.ok_or_else(|| {
             Status::unavailable("no complete view of the containers yet; the log says what is waited for")
         })?;
-        Ok(Response::new(to_response(&view, &self.freshness)))
+        Ok(Response::new(to_response(&view, &self.decisions.borrow(), &self.freshness)))
+    }
+
+    type WatchServiceStream = BoxStream<'static, Result<pb::WatchServiceResponse, Status>>;
+
+    async fn watch_service(
+        &self,
+        request: Request<pb::WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let asked = request.into_inner().service;
+        let follower = Follower::new(asked, self.views.clone(), self.decisions.clone(), self.clients.clone());
+        Ok(Response::new(follower.stream()))
     }
 }
 
-fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
-    let services = view.model.topology.services.values().map(|service| pb::Service {
-        name: service.name.to_string(),
-        endpoints: service
-            .endpoints
-            .iter()
-            .map(|endpoint| pb::Endpoint {
-                address: endpoint.address.to_string(),
-                workload: endpoint.workload.clone(),
-                network: endpoint.network.clone().unwrap_or_default(),
-                state: match endpoint.state {
-                    EndpointState::Ready => pb::endpoint::State::Ready,
-                    EndpointState::Draining => pb::endpoint::State::Draining,
-                }
-                .into(),
-            })
-            .collect(),
-    });
+fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb::GetViewResponse {
+    let services = view.model.topology.services.values().map(|service| to_service(service, decisions));
     let routes = view.model.topology.routes_in_order().map(|(host, route)| pb::Route {
         name: route.name.clone(),
         host: host.to_string(),
@@ -76,6 +83,36 @@ fn to_response(view: &View, freshness: &Freshness) -> pb::GetViewResponse {
     }
 }
 
+pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Service {
+    let endpoints = service.endpoints.iter().map(|endpoint| pb::Endpoint {
+        address: endpoint.address.to_string(),
+        workload: endpoint.workload.clone(),
+        network: endpoint.network.clone().unwrap_or_default(),
+        state: match endpoint.state {
+            EndpointState::Ready => pb::endpoint::State::Ready,
+            EndpointState::Draining => pb::endpoint::State::Draining,
+        }
+        .into(),
+        id: endpoint.id.0.clone(),
+        drained: decisions.drained.contains(&endpoint.id),
+    });
+    let absent = service.absent.iter().map(|absent| pb::Absent {
+        workload: absent.workload.clone(),
+        id: absent.id.0.clone(),
+        reason: match absent.why {
+            Absence::Created => pb::absent::Reason::Created,
+            Absence::Starting => pb::absent::Reason::Starting,
+            Absence::Unhealthy => pb::absent::Reason::Unhealthy,
+            Absence::Paused => pb::absent::Reason::Paused,
+            Absence::Stopped => pb::absent::Reason::Stopped,
+            Absence::Unreachable => pb::absent::Reason::Unreachable,
+        }
+        .into(),
+        message: absent.why.to_string(),
+    });
+    pb::Service { name: service.name.to_string(), endpoints: endpoints.collect(), absent: absent.collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -93,7 +130,8 @@ mod tests {
         let view = View { model: Model::default(), snapshot: Arc::default() };
         let (views, receiver) = watch::channel(None);
         let (outlet, _, freshness) = port(Duration::from_secs(60));
-        let inspect = Inspect { views: receiver, freshness };
+        let decisions = watch::channel(Overrides::default()).1;
+        let inspect = Inspect { views: receiver, decisions, clients: Clients::default(), freshness };
         let ask =
             async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
         assert_eq!(ask().await.unwrap_err().code(), tonic::Code::Unavailable);

@@ -1,12 +1,16 @@
-//! What the control plane answers over gRPC besides xDS: its view, its health, and its own description.
+//! What the control plane answers over gRPC besides xDS: its view, its health, and its own description. And the few
+//! things that may be changed: on this port alone, which Envoy does not route to.
 
+mod control;
 mod health;
 mod inspect;
+mod watch;
 
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tonic_reflection::server::{Builder, v1alpha};
 use xds_server::XdsService;
 
+pub use control::Control;
 pub use health::{health, report};
 pub use inspect::Inspect;
 
@@ -21,7 +25,11 @@ const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy
 
 /// The services that reflection lists, besides itself.
 fn services() -> impl Iterator<Item = &'static str> {
-    XdsService::service_names().into_iter().chain(["grpc.health.v1.Health", "portolan.v1.InspectService"])
+    XdsService::service_names().into_iter().chain([
+        "grpc.health.v1.Health",
+        "portolan.v1.AdminService",
+        "portolan.v1.InspectService",
+    ])
 }
 
 fn descriptors<'b>() -> Builder<'b> {

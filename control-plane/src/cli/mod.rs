@@ -1,7 +1,12 @@
 //! The command line: one file a command.
 
+mod connection;
+mod drain;
 mod health;
+mod missing;
+mod rollout;
 mod serve;
+mod wait;
 
 use clap::{Parser, Subcommand};
 
@@ -24,12 +29,15 @@ pub struct Cli {
     command: Command,
 }
 
+/// Each is described where it is defined: a sentence here would stand in for all that is said there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch the containers and serve Envoy.
     Serve(serve::Serve),
-    /// Ask a running control plane, or any HTTP address, whether it is well; exit code 0 or 1.
     Health(health::Health),
+    Rollout(rollout::Rollout),
+    Wait(wait::Wait),
+    Drain(drain::Drain),
+    Undrain(drain::Undrain),
 }
 
 impl Cli {
@@ -45,6 +53,10 @@ impl Cli {
                 serve.run().await
             }
             Command::Health(health) => health.run().await,
+            Command::Rollout(rollout) => rollout.run().await,
+            Command::Wait(wait) => wait.run().await,
+            Command::Drain(drain) => drain.run().await,
+            Command::Undrain(undrain) => undrain.run().await,
         }
     }
 }
@@ -56,5 +68,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_command_says_more_than_its_first_sentence() {
+        let mut cli = super::Cli::command();
+        for (command, words) in [
+            ("serve", "services file"),
+            ("rollout", "the old containers serve on"),
+            ("wait", "acknowledged its"),
+        ] {
+            let help = cli.find_subcommand_mut(command).unwrap().render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(help.contains(words), "{help}");
+        }
     }
 }

@@ -6,6 +6,8 @@
 //!     labels: { portolan.host: frontend.localhost }
 //!     endpoints: ["127.0.0.1:9001", { address: "127.0.0.1:9002", name: frontend-b, health: unhealthy }]
 //! ```
+//!
+//! A service with no endpoints keeps its routes; they answer 503.
 
 mod schema;
 mod watch;

@@ -79,6 +79,10 @@ pub fn parse(text: &str) -> Result<Inventory, String> {
     for (service, entry) in file.services {
         let labels: BTreeMap<String, String> =
             entry.labels.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
+        if entry.endpoints.is_empty() {
+            let nobody = nobody(&service, labels.clone());
+            inventory.workloads.insert(nobody.id.clone(), Arc::new(nobody));
+        }
         for (index, endpoint) in entry.endpoints.into_iter().enumerate() {
             let workload = workload(&service, index, endpoint, labels.clone());
             if let Some(twin) = inventory.workloads.insert(workload.id.clone(), Arc::new(workload)) {
@@ -87,6 +91,23 @@ pub fn parse(text: &str) -> Result<Inventory, String> {
         }
     }
     Ok(inventory)
+}
+
+/// A service without endpoints is one whose containers are all stopped: its routes stand, and answer 503.
+fn nobody(service: &str, labels: BTreeMap<String, String>) -> Workload {
+    Workload {
+        id: WorkloadId(format!("{service}/")),
+        name: service.to_owned(),
+        project: None,
+        service: Some(service.to_owned()),
+        number: None,
+        labels,
+        placement: Placement::Networks(Vec::new()),
+        exposed_ports: BTreeSet::new(),
+        state: State::Stopped,
+        health: Health::None,
+        created: 0,
+    }
 }
 
 fn workload(

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::inventory::{Health, Inventory, Placement};
+use crate::inventory::{Health, Inventory, Placement, State};
 use crate::provider::{InventoryReceiver, port};
 
 const GOOD: &str = "services:\n  web:\n    labels:\n      portolan.host: web.localhost\n      portolan.port: 80\n      portolan.enable: true\n    endpoints: [\"127.0.0.1:9001\", {address: \"[::1]:9002\", name: b, health: unhealthy}]\n";
@@ -40,6 +40,19 @@ fn mistakes_are_told_with_line_and_column() {
 #[test]
 fn an_empty_list_of_services_is_a_view_too() {
     assert_eq!(parse("services: {}\n").unwrap(), Inventory::default());
+}
+
+#[test]
+fn a_service_without_endpoints_is_one_that_is_stopped() {
+    for text in [
+        "services: {web: {labels: {portolan.host: web.localhost}}}",
+        "services: {web: {labels: {portolan.host: web.localhost}, endpoints: []}}",
+    ] {
+        let inventory = parse(text).unwrap();
+        let all: Vec<_> = inventory.workloads.values().collect();
+        assert!(all.len() == 1 && all[0].state == State::Stopped, "{all:?}");
+        assert_eq!(all[0].labels["portolan.host"], "web.localhost");
+    }
 }
 
 async fn until(receiver: &mut InventoryReceiver, endpoints: usize) {

@@ -114,14 +114,15 @@ fn groups(
 
 type Change<'a> = (Option<&'a Arc<Workload>>, Option<&'a Arc<Workload>>);
 
-/// Every workload that is not the same allocation in both, as it was and as it is.
+/// Every workload that is not the same in both, as it was and as it is. One that is treated as the same decision wants it
+/// has a new allocation each time, and is the same.
 fn changes<'a>(old: &'a Inventory, new: &'a Inventory) -> Vec<Change<'a>> {
     let (mut old, mut new) = (old.workloads.values().peekable(), new.workloads.values().peekable());
     let mut changes = Vec::new();
     loop {
         match (old.peek(), new.peek()) {
             (None, None) => return changes,
-            (Some(a), Some(b)) if Arc::ptr_eq(a, b) => {
+            (Some(a), Some(b)) if Arc::ptr_eq(a, b) || a == b => {
                 old.next();
                 new.next();
             }
@@ -135,7 +136,7 @@ fn changes<'a>(old: &'a Inventory, new: &'a Inventory) -> Vec<Change<'a>> {
 
 type Hosts = Arc<BTreeMap<Host, Vec<Route>>>;
 
-/// The routes. Where every service asks for what it asked for last, it has what it got.
+/// The routes. Where every service asks for what it asked for last, and stands as it stood, it has what it got.
 fn routes(
     groups: &BTreeMap<ServiceName, Arc<Group>>,
     options: &Options,
@@ -145,8 +146,8 @@ fn routes(
     if let Some(last) = last.filter(|last| bids(&last.groups).eq(bids(groups))) {
         return (Arc::clone(&before.hosts), Arc::clone(&last.contests));
     }
-    let bids = bids(groups).flat_map(|(service, group)| group.0.bids.iter().map(move |bid| (service, bid)));
-    let (hosts, contests) = routes::settle(bids, options, before);
+    let asking = bids(groups).map(|(service, group)| (service, &**group.0)).collect();
+    let (hosts, contests) = routes::settle(&asking, options, before);
     // Most changes of who asks, such as the oldest replica's end, change nothing of what stands.
     let hosts = if hosts == *before.hosts { Arc::clone(&before.hosts) } else { Arc::new(hosts) };
     (hosts, Arc::new(contests))
@@ -158,12 +159,14 @@ fn bids(groups: &BTreeMap<ServiceName, Arc<Group>>) -> impl Iterator<Item = (&Se
     groups.map(|(service, group)| (service, Bids(group)))
 }
 
-/// A group, of which only the bids matter.
+/// A group, of which only the bids matter, and whether somebody is there for them: it decides whether what the service
+/// had before is kept.
 struct Bids<'a>(&'a Arc<Group>);
 
 impl PartialEq for Bids<'_> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.0, other.0) || self.0.bids == other.0.bids
+        let (one, other) = (self.0, other.0);
+        Arc::ptr_eq(one, other) || (one.standing == other.standing && one.bids == other.bids)
     }
 }
 
@@ -201,10 +204,11 @@ fn services(
             );
             continue;
         }
-        let (endpoints, problems) = endpoints::of(group, is_routed, around, before.services.get(service));
+        let old = before.services.get(service);
+        let (endpoints, absent, problems) = endpoints::of(group, is_routed, around, old);
         if is_routed {
-            let made = Service { name: service.clone(), endpoints };
-            let old = before.services.get(service).filter(|old| ***old == made);
+            let made = Service { name: service.clone(), endpoints, absent };
+            let old = old.filter(|old| ***old == made);
             services.insert(service.clone(), old.cloned().unwrap_or_else(|| Arc::new(made)));
         }
         if !problems.is_empty() {

@@ -1,31 +1,36 @@
 //! Which workloads of a service take requests, and where.
 
-use crate::inventory::{Health, Placement, State};
+use crate::inventory::Placement;
 
 use super::address::{self, At, Surroundings};
 use super::group::{Group, Member};
-use super::label::HealthRule;
 use super::problem::Problem;
-use super::topology::{Endpoint, EndpointState, Service};
+use super::topology::{Absence, Absent, Endpoint, Service};
 
-/// The endpoints of `group`, sorted, and what keeps workloads from being one. Of a service that no route leads to only
-/// those are told that ask for one.
+/// What the members of `group` are to the service, each list sorted, and what keeps workloads from being endpoints. Of a
+/// service that no route leads to only those are told that ask for one.
 pub(super) fn of(
     group: &Group,
     is_routed: bool,
     around: &Surroundings<'_>,
     before: Option<&std::sync::Arc<Service>>,
-) -> (Vec<Endpoint>, Vec<Problem>) {
-    let mut problems = Vec::new();
+) -> (Vec<Endpoint>, Vec<Absent>, Vec<Problem>) {
+    let (mut endpoints, mut absent, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     let exposed = group.members.iter().filter(|member| member.is_exposed());
-    let heard = exposed.filter(|member| is_routed || member.claims.asks);
-    let mut endpoints: Vec<Endpoint> = heard
-        .filter_map(|member| endpoint(member, around, before.map(AsRef::as_ref), &mut problems))
-        .collect();
+    for member in exposed.filter(|member| is_routed || member.claims.asks) {
+        match endpoint(member, around, before.map(AsRef::as_ref), &mut problems) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(why) => {
+                let workload = &member.workload;
+                absent.push(Absent { workload: workload.name.clone(), id: workload.id.clone(), why });
+            }
+        }
+    }
     // Sorts a ready endpoint before one that drains at the same address.
     endpoints.sort();
     endpoints.dedup_by(|a, b| a.address == b.address);
-    (endpoints, problems)
+    absent.sort();
+    (endpoints, absent, problems)
 }
 
 fn endpoint(
@@ -33,13 +38,12 @@ fn endpoint(
     around: &Surroundings<'_>,
     before: Option<&Service>,
     problems: &mut Vec<Problem>,
-) -> Option<Endpoint> {
+) -> Result<Endpoint, Absence> {
     let Member { workload, claims, .. } = member;
-    let state = match workload.state {
-        State::Running => EndpointState::Ready,
-        State::Stopping => EndpointState::Draining,
-        State::Created | State::Paused | State::Stopped => return None,
-    };
+    let condition = member.condition();
+    if let Err(why @ (Absence::Created | Absence::Paused | Absence::Stopped)) = condition {
+        return Err(why);
+    }
     let is_direct = matches!(workload.placement, Placement::Direct(_));
     let at = if !is_direct && (claims.broken.contains("port") || claims.broken.contains("network")) {
         // What it was before the mistake, for as long as that address is the workload's own.
@@ -53,15 +57,11 @@ fn endpoint(
             problems.push(*problem);
             None
         })
-    }?;
-    let well = match workload.health {
-        Health::None | Health::Healthy => true,
-        Health::Starting => false,
-        // One that is stopping may fail its check on purpose, and must finish what it has.
-        Health::Unhealthy => state == EndpointState::Draining,
     };
-    let ready = well || claims.health == HealthRule::Ignore;
-    ready.then(|| Endpoint {
+    // What it lacks itself comes first: one that starts has often no address yet.
+    let state = condition?;
+    let at = at.ok_or(Absence::Unreachable)?;
+    Ok(Endpoint {
         address: at.address,
         state,
         workload: workload.name.clone(),

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::inventory::{Placement, State, Workload, WorkloadId};
+use crate::inventory::{Health, Placement, State, Workload, WorkloadId};
 
 use super::Options;
 use super::build::ADMIN_SERVICE;
-use super::label::{self, Claims, RouteClaim};
+use super::label::{self, Claims, HealthRule, RouteClaim};
 use super::problem::Problem;
-use super::topology::ServiceName;
+use super::topology::{Absence, EndpointState, ServiceName};
 
 /// A workload with what its labels ask for.
 #[derive(Debug, Clone)]
@@ -53,6 +53,35 @@ impl Member {
         self.workload.state == State::Stopped
     }
 
+    /// Whether it takes requests, as far as it is up to itself.
+    pub(super) fn condition(&self) -> Result<EndpointState, Absence> {
+        let state = match self.workload.state {
+            State::Running => EndpointState::Ready,
+            State::Stopping => EndpointState::Draining,
+            State::Created => return Err(Absence::Created),
+            State::Paused => return Err(Absence::Paused),
+            State::Stopped => return Err(Absence::Stopped),
+        };
+        match self.workload.health {
+            _ if self.claims.health == HealthRule::Ignore => Ok(state),
+            Health::None | Health::Healthy => Ok(state),
+            Health::Starting => Err(Absence::Starting),
+            // One that is stopping may fail its check on purpose, and must finish what it has.
+            Health::Unhealthy if state == EndpointState::Draining => Ok(state),
+            Health::Unhealthy => Err(Absence::Unhealthy),
+        }
+    }
+
+    /// Whether it takes requests, or is about to end, or neither: what its word counts where replicas disagree.
+    fn standing(&self) -> Standing {
+        match (self.condition(), self.is_away()) {
+            (Ok(EndpointState::Ready), _) => Standing::Ready,
+            (Ok(EndpointState::Draining), _) => Standing::Draining,
+            (Err(_), false) => Standing::Waiting,
+            (Err(_), true) => Standing::Away,
+        }
+    }
+
     /// Those that are there before those that are away, the older before the younger.
     fn seniority(&self) -> (bool, i64, &WorkloadId) {
         (self.is_away(), self.workload.created, &self.workload.id)
@@ -62,6 +91,19 @@ impl Member {
     fn is_entangled(&self) -> bool {
         matches!(self.workload.placement, Placement::SharedWith(_)) || !self.claims.broken.is_empty()
     }
+}
+
+/// How much a member's word counts, the one that counts most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It takes requests.
+    Ready,
+    /// It finishes those it has.
+    Draining,
+    /// It is there, and not ready yet or no longer.
+    Waiting,
+    /// It is stopped.
+    Away,
 }
 
 fn service_name(workload: &Workload, claims: &Claims) -> String {
@@ -102,6 +144,8 @@ pub(super) struct Group {
     pub(super) members: Vec<Member>,
     /// What they agree on, by the names of the routes.
     pub(super) bids: Vec<Bid>,
+    /// The best among the members that ask for a route, if any does: whether somebody is there for whom it speaks.
+    pub(super) standing: Option<Standing>,
     /// What is wrong with their labels, and between them.
     pub(super) problems: Vec<Problem>,
     pub(super) has_proxy: bool,
@@ -122,9 +166,11 @@ impl Group {
                     .map(|(member, claim)| claimed(member, name, claim, options)),
             })
             .collect();
+        let exposed = members.iter().filter(|member| member.is_exposed());
+        let standing = exposed.map(Member::standing).min();
         let has_proxy = members.iter().any(|member| member.claims.proxy);
         let is_entangled = members.iter().any(|member| member.is_exposed() && member.is_entangled());
-        Self { members, bids, problems, has_proxy, is_entangled }
+        Self { members, bids, standing, problems, has_proxy, is_entangled }
     }
 }
 
@@ -142,23 +188,27 @@ fn voices(members: &[Member]) -> BTreeMap<&str, Vec<Voice<'_>>> {
     voices
 }
 
-/// The claim of the most senior replica that has one without a mistake; the others are told where they differ.
+/// The claim that has no mistake and stands best: that of a replica which takes requests, of several the most senior's.
+/// The others are told where they differ, but for those that are on their way out.
 fn agree<'a>(
     service: &ServiceName,
     name: &str,
     voices: &[Voice<'a>],
     problems: &mut Vec<Problem>,
 ) -> Option<(&'a Member, &'a RouteClaim)> {
-    let mut claims = voices.iter().filter_map(|(member, claim)| claim.map(|claim| (*member, claim)));
-    let (first, claim) = claims.next()?;
-    for (other, _) in claims.filter(|(other, differs)| *differs != claim && !other.is_away()) {
+    let claims = || voices.iter().filter_map(|(member, claim)| claim.map(|claim| (*member, claim)));
+    let (_, claim) = claims().min_by_key(|(member, _)| member.standing())?;
+    // Of those that say the same the most senior speaks, ready or not: how old a claim is must not depend on health.
+    let (first, claim) = claims().find(|(_, same)| *same == claim)?;
+    let leaves = |member: &Member| matches!(member.standing(), Standing::Draining | Standing::Away);
+    for (other, _) in claims().filter(|(other, differs)| *differs != claim && !leaves(other)) {
         problems.push(Problem::new(
             &other.workload,
             format!(
                 "its route {name} is not that of {}, and both belong to the service {service}",
                 first.workload.name
             ),
-            format!("the older one stands; give both the same labels, or recreate {}", first.workload.name),
+            format!("that one stands; give both the same labels, or recreate {}", first.workload.name),
         ));
     }
     Some((first, claim))

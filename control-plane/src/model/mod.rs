@@ -19,7 +19,9 @@ mod topology;
 
 pub use build::{ADMIN_SERVICE, Model, build};
 pub use problem::Problem;
-pub use topology::{Endpoint, EndpointState, Host, Match, PathMatch, Route, Service, ServiceName, Topology};
+pub use topology::{
+    Absence, Absent, Endpoint, EndpointState, Host, Match, PathMatch, Route, Service, ServiceName, Topology,
+};
 
 /// Settings of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]

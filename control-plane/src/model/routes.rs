@@ -4,16 +4,19 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Options;
-use super::group::{Bid, Claimed};
+use super::group::{Claimed, Group, Standing};
 use super::label::{DEFAULT_ROUTE, label_of};
 use super::problem::Problem;
 use super::topology::{Host, Match, Route, ServiceName, Topology};
 
 /// The routes by host, in the order in which they are matched, and what is wrong with what the services ask for.
 ///
-/// To settle the same bids again, with what came of them as `previous`, changes nothing.
+/// A service that was edited keeps the routes it had until a container with the new ones is ready: while none is, what
+/// it had stands beside what it asks for.
+///
+/// To settle the same bids of the same standing again, with what came of them as `previous`, changes nothing.
 pub(super) fn settle<'a>(
-    bids: impl Iterator<Item = (&'a ServiceName, &'a Bid)>,
+    groups: &BTreeMap<&'a ServiceName, &'a Group>,
     options: &Options,
     previous: &Topology,
 ) -> (BTreeMap<Host, Vec<Route>>, Vec<Problem>) {
@@ -23,7 +26,9 @@ pub(super) fn settle<'a>(
     for (host, route) in previous.routes_in_order() {
         kept.entry(route.name.clone()).or_default().push((host, route));
     }
-    for (service, bid) in bids {
+    for (service, bid) in
+        groups.iter().flat_map(|(service, group)| group.bids.iter().map(move |bid| (*service, bid)))
+    {
         let route = route_name(service, &bid.name);
         match &bid.claim {
             Some(claim) => contest.enter(service, &bid.name, &route, claim, &mut problems),
@@ -31,7 +36,15 @@ pub(super) fn settle<'a>(
                 .remove(&route)
                 .unwrap_or_default()
                 .into_iter()
-                .for_each(|(host, old)| contest.keep(host, old)),
+                .for_each(|(host, old)| contest.keep(host, old, false)),
+        }
+    }
+    for (host, old) in previous.routes_in_order() {
+        match groups.get(&old.service).and_then(|group| group.standing) {
+            Some(Standing::Waiting) => contest.keep(host, old, false),
+            Some(Standing::Away) => contest.keep(host, old, true),
+            // Somebody is there for whom the service speaks, or nobody is left of it.
+            Some(Standing::Ready | Standing::Draining) | None => {}
         }
     }
     let hosts = contest.decide(&mut problems);
@@ -88,9 +101,12 @@ impl<'a> Contest<'a> {
         }
     }
 
-    fn keep(&mut self, host: &Host, route: &Route) {
-        let candidate = Candidate { route: route.clone(), claim: None, held: true, away: false };
-        self.candidates.entry((host.clone(), route.matches.clone())).or_default().push(candidate);
+    /// Lets a route stand as it was, unless its service asks for that place itself.
+    fn keep(&mut self, host: &Host, route: &Route, away: bool) {
+        let place = self.candidates.entry((host.clone(), route.matches.clone())).or_default();
+        if place.iter().all(|other| other.route.service != route.service) {
+            place.push(Candidate { route: route.clone(), claim: None, held: true, away });
+        }
     }
 
     /// One candidate for each place, in the order in which they are matched.

@@ -56,6 +56,50 @@ pub struct Service {
     pub name: ServiceName,
     /// Where it can be reached, sorted.
     pub endpoints: Vec<Endpoint>,
+    /// Its workloads that cannot be reached now, and why, sorted.
+    pub absent: Vec<Absent>,
+}
+
+/// A workload that belongs to a service and is no endpoint of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Absent {
+    /// Name of the workload.
+    pub workload: String,
+    /// Its identity.
+    pub id: WorkloadId,
+    /// What it lacks.
+    pub why: Absence,
+}
+
+/// What a workload lacks to be an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Absence {
+    /// It was created, and not started.
+    Created,
+    /// Its health check has not succeeded yet.
+    Starting,
+    /// Its health check fails.
+    Unhealthy,
+    /// It is paused.
+    Paused,
+    /// It has ended.
+    Stopped,
+    /// It has no address that can be reached, or none yet; a problem says more.
+    Unreachable,
+}
+
+/// The end of a sentence that begins with the workload's name.
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "is created and not started",
+            Self::Starting => "is starting: its health check has not succeeded yet",
+            Self::Unhealthy => "is unhealthy: its health check fails",
+            Self::Paused => "is paused",
+            Self::Stopped => "is stopped",
+            Self::Unreachable => "has no address that can be reached",
+        })
+    }
 }
 
 /// One place where a service can be reached.

@@ -9,17 +9,23 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     LocalReplyConfig, ResponseMapper,
 };
 
-/// The header that says why, in a word.
+/// The header that says why, in a word, and which service it is about.
 const REASON: &str = "x-portolan-reason";
 /// Containers start within seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Envoy's response flag, the reason in a word, and in a sentence. All of them are 503.
+/// Envoy's response flag, the reason, and a sentence. All of them are 503. The names of services are Envoy's to fill
+/// in for each request, so that the listener's bytes depend on none of them.
 const REASONS: [(&str, &str, &str); 4] = [
-    ("UH", "no-ready-endpoint", "No container of this service is ready.\n"),
+    ("UH", "no-ready-endpoint; service=%UPSTREAM_CLUSTER%", "No container of this service is ready.\n"),
+    // A cluster that is not there has no name to fill in.
     ("NC", "no-cluster", "This service is not known to the proxy yet, or no longer.\n"),
-    ("UF", "connect-failure", "No container of this service could be reached.\n"),
-    ("UO", "overload", "This service has as many requests as it may have at a time.\n"),
+    ("UF", "connect-failure; service=%UPSTREAM_CLUSTER%", "No container of this service could be reached.\n"),
+    (
+        "UO",
+        "overload; service=%UPSTREAM_CLUSTER%",
+        "This service has as many requests as it may have at a time.\n",
+    ),
 ];
 
 pub(super) fn config() -> LocalReplyConfig {

@@ -27,6 +27,7 @@ pub fn grpcurl_lists_describes_and_prints_in_full(address: &str) -> Result<()> {
         "envoy.service.secret.v3.SecretDiscoveryService",
         "envoy.service.status.v3.ClientStatusDiscoveryService",
         "grpc.health.v1.Health",
+        "portolan.v1.AdminService",
         "portolan.v1.InspectService",
     ] {
         ensure!(list.lines().any(|line| line == service), "{service} is not in:\n{list}");

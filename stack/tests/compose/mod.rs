@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use stack::binaries::Binaries;
 use stack::site::Site;
 
 const PROJECT: &str = "portolan-e2e";
@@ -87,6 +88,14 @@ impl Compose {
             PROJECT,
         ]);
         run(command.args(arguments))
+    }
+
+    /// `portolan ARGUMENTS` for a command that works on the project.
+    pub(crate) fn portolan(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(Binaries::build()?.portolan);
+        command.current_dir(stack::workspace()).args(arguments).args(["-p", PROJECT]);
+        command.args(["--address", &format!("127.0.0.1:{}", self.admin_port)]);
+        run(command.args(["--edge", &format!("http://127.0.0.1:{}", self.edge_port)]))
     }
 
     /// The log of a service, without what Compose adds to it.

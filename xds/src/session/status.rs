@@ -78,6 +78,9 @@ impl Session {
             Sync::Refused(refusal.clone())
         } else if sent.is_some_and(|step| step.as_ref().map(|resource| resource.version()) == version) {
             Sync::Sent
+        } else if sent.is_some() {
+            // An older version is on its way, and will be what the client has.
+            Sync::NotSent
         } else {
             match (newest, held) {
                 (Some(newest), Some(held)) if held.is(newest) => Sync::Acknowledged,

@@ -1,0 +1,56 @@
+//! `portolan drain` and `portolan undrain`.
+
+use clap::Args;
+
+use super::connection::ControlPlane;
+use crate::admin::pb;
+
+/// Take a container out of rotation: it finishes the requests it has, and new ones go elsewhere.
+///
+/// The container itself hears nothing of it and runs on. It stays out until `portolan undrain`, until it is gone, or
+/// until the control plane is restarted.
+#[derive(Debug, Args)]
+pub(super) struct Drain {
+    /// Its name, its id, or the beginning of either that no other container shares.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+/// Put a container that was drained back into rotation.
+#[derive(Debug, Args)]
+pub(super) struct Undrain {
+    /// Its name, its id, or the beginning of either that no other container shares.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+impl Drain {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let request = pb::DrainRequest { container: self.container };
+        let answer = self.control_plane.admin()?.drain(request).await;
+        let answer = answer.map_err(|status| self.control_plane.told(&status))?.into_inner();
+        let already = if answer.changed { "" } else { " already" };
+        println!("{} is out of rotation{already}", answer.name);
+        Ok(())
+    }
+}
+
+impl Undrain {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let request = pb::UndrainRequest { container: self.container };
+        let answer = self.control_plane.admin()?.undrain(request).await;
+        let answer = answer.map_err(|status| self.control_plane.told(&status))?.into_inner();
+        if answer.changed {
+            println!("{} is in rotation again while it runs and is healthy", answer.name);
+        } else {
+            println!("{} was not drained by hand", answer.name);
+        }
+        Ok(())
+    }
+}
