@@ -21,26 +21,30 @@ pub(crate) struct Usage {
 impl Usage {
     /// This process's, now.
     pub(crate) fn now() -> anyhow::Result<Self> {
-        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")
-            .context("cannot read /proc/self/smaps_rollup: this runs on Linux only")?;
-        let resident_kib = kib(&rollup, "Rss:").context("no Rss in /proc/self/smaps_rollup")?;
-        let status = std::fs::read_to_string("/proc/self/status")?;
-        let peak_kib = kib(&status, "VmHWM:").context("no VmHWM in /proc/self/status")?;
+        let (resident_kib, peak_kib) = memory("self")?;
         Ok(Self { cpu: process_cpu(), resident_kib, peak_kib })
     }
 
     /// Another process's, now; its CPU time in steps of 10 ms.
     pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
-        let read = |file: &str| {
-            let path = format!("/proc/{id}/{file}");
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
-        };
-        let resident_kib = kib(&read("smaps_rollup")?, "Rss:").context("no Rss in its smaps_rollup")?;
-        let peak_kib = kib(&read("status")?, "VmHWM:").context("no VmHWM in its status")?;
-        let ticks = cpu_ticks(&read("stat")?).context("no CPU time in its stat")?;
+        let id = id.to_string();
+        let (resident_kib, peak_kib) = memory(&id)?;
+        let ticks = cpu_ticks(&read(&id, "stat")?).context("no CPU time in its stat")?;
         let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
         Ok(Self { cpu: Duration::from_secs_f64(seconds), resident_kib, peak_kib })
     }
+}
+
+/// Resident memory of a process in KiB: now, and the most it ever was.
+fn memory(process: &str) -> anyhow::Result<(u64, u64)> {
+    let resident = kib(&read(process, "smaps_rollup")?, "Rss:").context("no Rss in its smaps_rollup")?;
+    let peak = kib(&read(process, "status")?, "VmHWM:").context("no VmHWM in its status")?;
+    Ok((resident, peak.max(resident)))
+}
+
+fn read(process: &str, file: &str) -> anyhow::Result<String> {
+    let path = format!("/proc/{process}/{file}");
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}: this runs on Linux only"))
 }
 
 /// Clock ticks in user space and in the kernel: the 14th and 15th field, counted from the name in brackets, which may

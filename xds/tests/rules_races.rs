@@ -165,6 +165,7 @@ fn refuse_whatever_holds(stream: &mut Stream, bad: &str, response: Response) -> 
         let refused = listed(&response).contains(&bad);
         all.extend(if refused { stream.nack(&response, "no") } else { stream.ack(&response) });
         answered += 1;
+        assert!(answered < 1_000, "there is no end to the responses");
     }
     all
 }

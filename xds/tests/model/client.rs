@@ -315,16 +315,17 @@ impl Client {
         let held = self.held(status.kind);
         for resource in &status.resources {
             let version = held.get(&resource.name).map(|held| held.version().to_string());
-            // A client that takes in the good part of what it refuses has more than it says. In state of the world it may
-            // have what came over an earlier stream, or what is gone and could not be taken back.
-            let partly = self.manner.takes_the_good || self.had_moods();
+            // A client that takes in the good part of what it refuses has more than it says, and so has one that let go of
+            // a name and asked for it again while it was on its way. In state of the world it may have what came over an
+            // earlier stream, or what is gone and could not be taken back.
+            let more = self.manner.takes_the_good || self.had_moods() || resource.acknowledged.is_none();
             let sotw = self.manner.protocol == Protocol::StateOfTheWorld;
             let is_fresh = self.fresh.contains(&(status.kind, resource.name.clone()));
             let unknown = sotw && (!is_fresh || (!status.kind.is_full_state() && resource.newest.is_none()));
             ensure!(
                 version == resource.acknowledged
                     || unknown
-                    || partly && matches!(resource.sync, Sync::Refused(_)),
+                    || more && matches!(resource.sync, Sync::Refused(_)),
                 "the client has {version:?} of {} {:?}, and the server believes {resource:?}",
                 status.kind,
                 resource.name

@@ -171,6 +171,7 @@ impl Stream {
             let more = self.ack(&response);
             queue.extend(more);
             all.push(response);
+            assert!(all.len() < 1_000, "there is no end to the responses");
         }
         all
     }
