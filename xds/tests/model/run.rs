@@ -64,7 +64,7 @@ pub struct Run {
     waited: Duration,
     /// Whether something may have gone out because an answer did not come in time.
     timed_out: bool,
-    /// Whether there was a reason to wait for a time-out: a refusal, a new stream.
+    /// Whether there was a reason to wait for a time-out: a refusal, a client that comes back while a cluster warms.
     excused: bool,
     /// Everything that was done and said, where somebody wants to know.
     log: Option<RefCell<String>>,
@@ -126,8 +126,8 @@ impl Run {
                 }
             }
             Op::Reconnect => {
-                self.excused = true;
                 self.connect();
+                self.excused |= self.client.late;
             }
             Op::Wait(ms) => self.wait(Duration::from_millis((*ms).into()))?,
             Op::Ask(kind, n, wanted) => self.client.ask(*kind, &name(*kind, *n), *wanted),
