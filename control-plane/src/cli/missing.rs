@@ -67,7 +67,7 @@ pub(super) mod tests {
             workload: id.to_owned(),
             state: state.into(),
             id: id.to_owned(),
-            drained: false,
+            ..Default::default()
         }
     }
 
