@@ -68,7 +68,7 @@ pub(super) mod tests {
             state: state.into(),
             network: String::new(),
             id: id.to_owned(),
-            drained: false,
+            ..Default::default()
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::connection::ControlPlane;
@@ -55,12 +56,15 @@ pub(super) struct Rollout {
 
 impl Rollout {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let stop = lifecycle::shutdown::signal()?;
+        // A second signal is taken in and passed over: `timeout` sends two, and to put things right must not be cut short.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let mut run =
             Run { options: self, began: Instant::now(), reached: Reached::Nothing, old: Vec::new() };
         let outcome = tokio::select! {
             outcome = run.forward() => outcome,
-            () = stop.cancelled() => Err(anyhow!("interrupted")),
+            _ = interrupt.recv() => Err(anyhow!("interrupted")),
+            _ = terminate.recv() => Err(anyhow!("told to stop")),
         };
         let Err(error) = outcome else { return Ok(()) };
         // Said first: to put things right may take a while.
