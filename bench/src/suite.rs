@@ -155,11 +155,7 @@ fn rows(clients: usize, xds: &Crowd, floor: &Crowd) -> Vec<Row> {
     rows.push(both("CPU of the server for that, a client", "ms", &|crowd| {
         crowd.arrival.cpu.as_secs_f64() * 1e3 / clients as f64
     }));
-    rows.extend(Row::millis(
-        "all messages to the next snapshot, CPU, serving",
-        Some(clients),
-        &xds.changes.builds,
-    ));
+    rows.extend(Row::millis("the next snapshot, CPU, serving", Some(clients), &xds.changes.builds));
     rows
 }
 
