@@ -124,6 +124,12 @@ fn docker_cannot_be_reached(system: &Compose) -> Result<()> {
         });
         docker(&["unpause", &guard])?;
         cut?;
+        // Its health check failed while it was paused, and Compose starts nothing before it is well again.
+        until("docker-guard is healthy", LIMIT, || {
+            let health = docker(&["inspect", "-f", "{{.State.Health.Status}}", &guard])?;
+            ensure!(health.trim() == "healthy", "{}", health.trim());
+            Ok(())
+        })?;
         scale(system, 4)?;
         rotation_of(&system.site()?, 4)?;
         scale(system, 3)?;
