@@ -41,7 +41,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 fn manner(protocol: Protocol, style: Style, aggregated: bool) -> impl Strategy<Value = Manner> {
-    let choices = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u8);
+    let choices = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..5_u8);
     choices.prop_map(move |(takes_the_good, answers_first, merges, clings, blames)| Manner {
         protocol,
         style,

@@ -33,7 +33,7 @@ pub struct Manner {
     pub merges: bool,
     /// Comes back with the nonce of the last stream, and asks for types of which it wants nothing.
     pub clings: bool,
-    /// Whom a refusal names: nobody, the first bad one, all bad ones, an innocent one.
+    /// Whom a refusal names: nobody, the first bad one, all bad ones, nobody without a word, an innocent one.
     pub blames: u8,
 }
 
@@ -246,6 +246,7 @@ impl Client {
             0 => Vec::new(),
             1 => bad.iter().take(1).map(|name| &***name).collect(),
             2 => bad.iter().map(|name| &***name).collect(),
+            3 => return String::new(),
             _ => innocent.iter().map(|name| &***name).collect(),
         };
         format!("error adding or updating: {}: not valid", named.join(": not valid, "))
