@@ -16,14 +16,18 @@ use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener
 use envoy_types::pb::google::protobuf::Any;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use support::{Stream, after, cluster, endpoints, listener, names_request, routes, snapshot, update_request};
 use tokio::time::Instant;
 use xds_server::session::{Protocol, Request, Response, Scope, Session, Settings, Violation, Wants};
 use xds_server::{Kind, Name, Resource, Snapshot, SnapshotError};
 
 fn config(cases: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config,
+        None => ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..config },
+    }
 }
 
 const LIMITS: Settings =

@@ -377,3 +377,27 @@ fn in_sotw_a_name_that_is_asked_for_is_answered_by_any_list() {
     assert_eq!(listed(&list[0]), ["a"], "without what is gone");
     assert!(stream.ack_wanting(&list[0], &["*", "a"]).is_empty());
 }
+
+#[test]
+fn in_sotw_a_client_that_lets_go_of_what_it_refused_hears_that_there_is_nothing_else() {
+    use Kind::Listener;
+    for lets_go_first in [true, false] {
+        let one = snapshot([api_listener("bad", "http")]);
+        let mut stream = Stream::sotw();
+        stream.publish(&one);
+        let first = stream.want(Listener, &["bad", "kept"]);
+        assert_eq!(listed(&first[0]), ["bad"], "and what it may have from an earlier stream is gone");
+        let nonce = &first[0].nonce;
+        let refuses =
+            |names: &[&str]| Request { refused: Some("no".into()), ..names_request(Listener, names, nonce) };
+        let nothing = if lets_go_first {
+            assert!(stream.want(Listener, &["kept"]).is_empty(), "one response at a time");
+            stream.send(refuses(&["kept"]))
+        } else {
+            assert!(stream.send(refuses(&["bad", "kept"])).is_empty(), "it still asks for what it refused");
+            stream.send(names_request(Listener, &["kept"], nonce))
+        };
+        assert_eq!((kinds(&nothing), listed(&nothing[0])), (vec![Listener], vec![]));
+        assert!(stream.ack_wanting(&nothing[0], &["kept"]).is_empty());
+    }
+}

@@ -41,6 +41,18 @@ pub(super) struct Outstanding {
     pub(super) trial: Option<Trial>,
 }
 
+/// What became of the lists of everything that a client was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Told {
+    /// None was answered. The client may have what came over an earlier stream.
+    #[default]
+    Nothing,
+    /// It refused what it was sent, so that still holds.
+    Refused,
+    /// It accepted one, or would not have one that brings nothing: what it has is known.
+    Everything,
+}
+
 /// All there is to know about one type on one stream.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -59,8 +71,7 @@ pub(super) struct Ledger {
     pub(super) resumed: bool,
     /// Names to send whether or not the client has them already.
     pub(super) owed: BTreeSet<Name>,
-    /// Whether the client accepted a list of everything. Before, it may have what came over an earlier stream.
-    pub(super) told_whole: bool,
+    pub(super) told: Told,
     /// Whether it has to hear such a list now, though nothing in it is new.
     pub(super) whole_due: bool,
     /// An answer is due even if it is empty.
@@ -153,13 +164,13 @@ impl Ledger {
             || sent()
     }
 
-    /// What was refused is parked until its content differs from what there is. Where that was all the client ever
-    /// heard, it now has to hear the rest, if only that it is nothing; `whole` if a response lists everything.
-    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot, whole: bool) {
-        let before = self.parked.len();
+    /// What was refused is parked until its content differs from what there is, or the client lets go of it. Where that
+    /// was all the client ever heard, it now has to hear the rest, if only that it is nothing.
+    pub(super) fn release_parked(&mut self, kind: Kind, snapshot: &Snapshot) {
         let newest = |name: &Name| snapshot.get(kind, name).map(|resource| resource.version());
         self.parked.retain(|name, refusal| newest(name) == refusal.version);
-        self.whole_due |= whole && !self.told_whole && before > 0 && self.parked.is_empty();
+        let asks = self.subscription.wildcard() || !self.subscription.all_names().is_empty();
+        self.whole_due = self.told == Told::Refused && self.parked.is_empty() && asks;
     }
 
     /// Some resources of a new snapshot differ from the last one.
@@ -205,7 +216,7 @@ impl Ledger {
     /// The outstanding response was accepted: what it said is what the client has. Returns what that convicts.
     fn accept(&mut self, outstanding: Outstanding) -> Vec<Refusal> {
         if outstanding.whole {
-            (self.told_whole, self.whole_due) = (true, false);
+            (self.told, self.whole_due) = (Told::Everything, false);
             self.doubted.clear();
         }
         for (name, step) in outstanding.steps {
@@ -222,6 +233,11 @@ impl Ledger {
     fn refuse(&mut self, outstanding: Outstanding, reason: &str) -> Vec<Refusal> {
         if let Some(trial) = outstanding.trial {
             self.trials.extend(trial.if_refused());
+        }
+        if outstanding.whole && self.told != Told::Everything {
+            // A client that will not hear that there is nothing is not told again.
+            let brought_nothing = outstanding.steps.is_empty() && !outstanding.diminished;
+            self.told = if brought_nothing { Told::Everything } else { Told::Refused };
         }
         // There is nothing about a removal that a client could refuse, as long as there is something else.
         let is_suspect = |step: &Step| step.is_some() || outstanding.steps.values().all(Option::is_none);

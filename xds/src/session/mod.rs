@@ -102,7 +102,6 @@ impl Session {
             self.node = request.node;
         }
         let kind = request.kind;
-        let whole = self.protocol.is_whole(kind);
         let snapshot = self.snapshot.clone();
         let share = |name: &str| {
             let known = snapshot.as_ref().and_then(|snapshot| snapshot.section(kind).get_key_value(name));
@@ -111,9 +110,6 @@ impl Session {
         let ledger = &mut self.ledgers[kind.index()];
         let first = !std::mem::replace(&mut ledger.seen, true);
         let event = if first { Event::Subscribed } else { ledger.answered(&request.nonce, request.refused) };
-        if let Some(snapshot) = snapshot.as_ref().filter(|_| event != Event::Subscribed) {
-            ledger.release_parked(kind, snapshot, whole);
-        }
         let (change, due, kept) = match request.wants {
             Wants::Names(names) => {
                 let change = ledger.subscription.replace(kind, &names, share);
@@ -128,6 +124,9 @@ impl Session {
         };
         ledger.answer_due |= due;
         ledger.apply(change, kind, snapshot.as_deref());
+        if let Some(snapshot) = &snapshot {
+            ledger.release_parked(kind, snapshot);
+        }
         // The names it asks for are sent again all the same. Envoy needs that: it leaves a cluster that changed meanwhile
         // warming for as long as the assignment it knows is withheld.
         if first {
@@ -176,7 +175,7 @@ impl Session {
                 Some(names) => ledger.unsettle(names, kind, &snapshot),
                 None => ledger.unsettle_all(kind, Some(&snapshot)),
             }
-            ledger.release_parked(kind, &snapshot, self.protocol.is_whole(kind));
+            ledger.release_parked(kind, &snapshot);
         }
         self.snapshot = Some(snapshot);
     }
@@ -212,7 +211,8 @@ impl Session {
         }
         let (steps, complete) = self.steps(kind, snapshot, now);
         let ledger = &mut self.ledgers[kind.index()];
-        if ledger.answer_due && !complete && (kind.is_full_state() || steps.is_empty()) {
+        let whole_answer_due = (ledger.answer_due && kind.is_full_state()) || ledger.whole_due;
+        if !complete && (whole_answer_due || (ledger.answer_due && steps.is_empty())) {
             // The first answer to a question is a whole one: Envoy takes listeners that are missing from it as none.
             return None;
         }
