@@ -14,7 +14,7 @@ use prost::{Message, Name};
 use support::*;
 use xds_server::Kind::{self, Cluster, Endpoint, Route};
 use xds_server::Resource;
-use xds_server::session::{Protocol, Request, Response};
+use xds_server::session::{Protocol, Request, Response, Sync};
 
 #[test]
 fn a_cluster_that_goes_while_it_warms_is_not_left_waiting_for_its_endpoints() {
@@ -400,4 +400,25 @@ fn in_sotw_a_client_that_lets_go_of_what_it_refused_hears_that_there_is_nothing_
         assert_eq!((kinds(&nothing), listed(&nothing[0])), (vec![Listener], vec![]));
         assert!(stream.ack_wanting(&nothing[0], &["kept"]).is_empty());
     }
+}
+
+#[test]
+fn refusing_what_stands_in_for_refused_endpoints_does_not_make_those_accepted() {
+    let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    let refused = stream.update(Endpoint, &["a"], &[]);
+    stream.nack(&refused[0], "no");
+    stream.ack(&first[0]);
+    let again = stream.publish(&after(&one, [cluster("a", 2), endpoints("a", 1)]));
+    assert_eq!((kinds(&again), listed(&again[1])), (vec![Cluster, Endpoint], vec!["a"]));
+    assert_ne!(again[1].resources[0], *one.get(Endpoint, "a").unwrap(), "it stands in");
+    stream.nack(&again[1], "nor this");
+    assert!(stream.ack(&again[0]).is_empty());
+    let status = stream.session.status();
+    let endpoints = status.iter().find(|status| status.kind == Endpoint).unwrap();
+    let of_a = &endpoints.resources[0];
+    assert!(matches!(of_a.sync, Sync::Refused(_)), "{of_a:?}");
+    assert_eq!(of_a.acknowledged, None);
 }

@@ -294,7 +294,8 @@ impl Ledger {
                 self.doubted.remove(&name);
             }
         }
-        self.parked.insert(name, refusal);
+        // What is parked already is the newest: this was what stood in for it.
+        self.parked.entry(name).or_insert(refusal);
     }
 
     /// Picks from `steps` what may go out together: first removals that were refused with something else, then what is
