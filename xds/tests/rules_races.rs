@@ -422,3 +422,42 @@ fn refusing_what_stands_in_for_refused_endpoints_does_not_make_those_accepted() 
     assert!(matches!(of_a.sync, Sync::Refused(_)), "{of_a:?}");
     assert_eq!(of_a.acknowledged, None);
 }
+
+#[test]
+fn in_sotw_a_cluster_stays_while_listeners_of_an_earlier_stream_may_use_its_route() {
+    let one = snapshot([cluster("a", 1), routes("http", &["a"]), listener("bad", "http")]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    let first = stream.want(Cluster, &[]);
+    stream.ack_wanting(&first[0], &[]);
+    let listeners = stream.want(Kind::Listener, &[]);
+    let route = stream.want(Route, &["http"]);
+    stream.ack_wanting(&route[0], &["http"]);
+    // It goes on with the listener that it has, and the route of that one.
+    let refused = names_request(Kind::Listener, &[], &listeners[0].nonce);
+    assert!(stream.send(Request { refused: Some("no".into()), ..refused }).is_empty());
+    let gone = stream.publish(&after(&one, []));
+    assert_eq!((kinds(&gone), listed(&gone[0])), (vec![Kind::Listener], vec![]));
+    let gone = stream.ack_wanting(&gone[0], &[]);
+    assert_eq!((kinds(&gone), listed(&gone[0])), (vec![Cluster], vec![]));
+}
+
+#[test]
+fn in_sotw_a_route_that_is_let_go_of_and_asked_for_again_in_flight_keeps_its_cluster() {
+    let one = snapshot([cluster("a", 1), routes("http", &["a"]), listener("http", "http")]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    for kind in [Cluster, Kind::Listener] {
+        let first = stream.want(kind, &[]);
+        stream.ack_wanting(&first[0], &[]);
+    }
+    let sent = stream.want(Route, &["http"]);
+    // Written before the client read the response: it reads that with the name among those it wants.
+    assert!(stream.want(Route, &[]).is_empty());
+    assert!(stream.want(Route, &["http"]).is_empty(), "one response at a time");
+    let gone = stream.publish(&after(&one, []));
+    assert_eq!((kinds(&gone), listed(&gone[0])), (vec![Kind::Listener], vec![]), "the cluster has to wait");
+    assert!(stream.ack_wanting(&gone[0], &[]).is_empty(), "for the route in flight as well");
+    let gone = stream.ack_wanting(&sent[0], &["http"]);
+    assert!(gone.iter().any(|gone| (gone.kind, listed(gone)) == (Cluster, vec![])), "{gone:?}");
+}
