@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::DataSource;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    DirectResponseAction, RetryPolicy, Route as PbRoute, RouteAction, RouteConfiguration, RouteMatch,
-    VirtualHost,
+    DirectResponseAction, HeaderMatcher, RetryPolicy, Route as PbRoute, RouteAction, RouteConfiguration,
+    RouteMatch, VirtualHost,
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
-use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use envoy_types::pb::google::protobuf::UInt64Value;
 
 use crate::model::{Host, PathMatch, Route, Topology};
@@ -26,6 +28,10 @@ use super::{EdgeOptions, ROUTES, dashboard, duration, uint};
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// A request that never reached an application is tried again, on another host: nobody notices that one went away.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
+/// What only reads may have reached one as well.
+const RETRY_READS_ON: &str = "connect-failure,refused-stream,reset";
+/// The methods that only read (RFC 9110, section 9.2.1), as a regular expression.
+const READS: &str = "GET|HEAD|OPTIONS";
 const RETRIES: u32 = 2;
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
@@ -54,7 +60,7 @@ pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteCon
 /// cover it as well, and an answer of its own where none of them matches.
 fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
     let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
-    let mut routes: Vec<PbRoute> = routes.iter().map(|each| route(each)).collect();
+    let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| [reads(each), route(each)]).collect();
     if !is_complete {
         routes.push(not_found("portolan:unknown-path", "No container claims this path of the host.\n"));
     }
@@ -75,24 +81,45 @@ fn not_found(name: &str, body: &str) -> PbRoute {
     answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
+/// The part of a route that only reads. Envoy's retry policy knows no methods, so it takes a route of its own.
+fn reads(route: &Route) -> PbRoute {
+    let method = HeaderMatcher {
+        name: ":method".to_owned(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
+            match_pattern: Some(MatchPattern::SafeRegex(RegexMatcher {
+                regex: READS.to_owned(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let matches = RouteMatch { headers: vec![method], ..matching(path(&route.matches.path)) };
+    forward(route, matches, RETRY_READS_ON)
+}
+
 fn route(route: &Route) -> PbRoute {
+    forward(route, matching(path(&route.matches.path)), RETRY_ON)
+}
+
+fn forward(route: &Route, matches: RouteMatch, retry_on: &str) -> PbRoute {
     let action = RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
         timeout: duration(TIMEOUT),
-        retry_policy: Some(retry_policy()),
+        retry_policy: Some(retry_policy(retry_on)),
         ..Default::default()
     };
     PbRoute {
         name: route.name.clone(),
-        r#match: Some(matching(path(&route.matches.path))),
+        r#match: Some(matches),
         action: Some(Action::Route(action)),
         ..Default::default()
     }
 }
 
-fn retry_policy() -> RetryPolicy {
+fn retry_policy(retry_on: &str) -> RetryPolicy {
     RetryPolicy {
-        retry_on: RETRY_ON.to_owned(),
+        retry_on: retry_on.to_owned(),
         num_retries: uint(RETRIES),
         retry_host_predicate: vec![RetryHostPredicate {
             name: "envoy.retry_host_predicates.previous_hosts".to_owned(),

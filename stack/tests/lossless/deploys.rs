@@ -102,7 +102,7 @@ fn the_backend_is_rolled_out(system: &Compose) -> Result<()> {
 fn the_backend_is_edited(system: &Compose) -> Result<()> {
     let edited = overlay(EDITED)?;
     let up = |files: &[&str]| {
-        let up = ["up", "-d", "--no-build", "--no-deps", "--wait", "backend"];
+        let up = ["up", "-d", "--no-build", "--wait", "backend"];
         system.run(&[files, &up].concat())
     };
     let account = during(system, BACKEND_ALONE, || {
