@@ -4,26 +4,19 @@
 //!   bench docker (the engine, simulated)  <---- its API on a Unix socket ---->  portolan serve (the measured process)
 //! ```
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::engine::{Api, Calls, Container, ENGINE_20_10, ENGINE_29, Engine, Health};
+use crate::plane::{self, Plane};
 use crate::report::{Of, Report, Row};
-use crate::usage::Usage;
 
-/// The first view of 10,000 containers takes a fraction of this.
-const START: Duration = Duration::from_secs(120);
 /// Everything that was told has been taken in by then.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Processes that are asked to stop and do not are killed after this.
-const STOP: Duration = Duration::from_secs(10);
 /// SIGTERM, as the engine writes it in its events.
 const TERM: u8 = 15;
 
@@ -106,7 +99,7 @@ impl Suite {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("docker.sock");
         let engine = Engine::listen(&socket, self.engine.api(), self.project(containers))?;
-        let mut plane = Plane::start(self.portolan()?, folder.path(), &self.options)?;
+        let mut plane = Plane::start(plane::binary(self.portolan.as_deref())?, folder.path(), &self.options)?;
         let begun = Instant::now();
         plane.until_ready().await?;
         let ready = begun.elapsed();
@@ -143,16 +136,6 @@ impl Suite {
         rows.push(row("resident memory", "MiB", resident).goal(Of::Median, limit));
         plane.stop().await?;
         Ok(rows)
-    }
-
-    fn portolan(&self) -> anyhow::Result<PathBuf> {
-        let path = match &self.portolan {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("portolan"),
-        };
-        let how = "build it with: cargo build --release -p portolan -p bench";
-        ensure!(path.is_file(), "there is no control plane at {}; {how}", path.display());
-        Ok(path)
     }
 
     fn project(&self, containers: usize) -> Vec<Container> {
@@ -202,9 +185,9 @@ impl Suite {
             pace.tick().await;
             let container = 1 + (n / 4 * 7) % containers;
             match n % 4 {
-                0 => engine.kill(container, TERM).await,
+                0 => drop(engine.kill(container, TERM).await),
                 1 => engine.die(container).await,
-                2 => engine.start(container).await,
+                2 => drop(engine.start(container).await),
                 _ => engine.turn(container, Health::Healthy).await,
             }
         }
@@ -248,65 +231,5 @@ impl Meter {
             calls: engine.calls().since(self.calls),
             told: engine.told().await - self.told,
         })
-    }
-}
-
-/// The measured control plane. It is killed when this is dropped.
-struct Plane {
-    process: Child,
-    binary: PathBuf,
-    address: String,
-    log: PathBuf,
-}
-
-impl Plane {
-    fn start(binary: PathBuf, folder: &Path, options: &[String]) -> anyhow::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let address = format!("127.0.0.1:{port}");
-        let log = folder.join("portolan.log");
-        let output = std::fs::File::create(&log)?;
-        let process = Command::new(&binary)
-            .args(["serve", "--listen", &address, "--docker-host"])
-            .arg(format!("unix://{}", folder.join("docker.sock").display()))
-            .env("PORTOLAN_HTTP_LISTEN", "127.0.0.1:0")
-            .args(options)
-            .stdin(Stdio::null())
-            .stderr(output.try_clone()?)
-            .stdout(output)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        Ok(Self { process, binary, address, log })
-    }
-
-    async fn until_ready(&mut self) -> anyhow::Result<()> {
-        let end = Instant::now() + START;
-        loop {
-            if let Some(status) = self.process.try_wait()? {
-                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                bail!("the control plane has ended ({status}):\n{log}");
-            }
-            let health =
-                Command::new(&self.binary).args(["health", "--address", &self.address]).output().await?;
-            if health.status.success() {
-                return Ok(());
-            }
-            ensure!(Instant::now() < end, "the control plane is not ready within {} s", START.as_secs());
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    fn usage(&mut self) -> anyhow::Result<Usage> {
-        Usage::of(self.process.id().context("the control plane has ended")?)
-    }
-
-    async fn stop(mut self) -> anyhow::Result<()> {
-        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
-        let id = id.and_then(rustix::process::Pid::from_raw).context("the control plane has ended")?;
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-        if tokio::time::timeout(STOP, self.process.wait()).await.is_err() {
-            self.process.kill().await?;
-        }
-        Ok(())
     }
 }

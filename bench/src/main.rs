@@ -19,7 +19,9 @@ mod framing;
 mod gauge;
 mod micro;
 mod node;
+mod plane;
 mod report;
+mod route;
 mod server;
 mod sessions;
 mod stats;
@@ -44,6 +46,7 @@ struct Cli {
 enum Command {
     Xds(suite::Suite),
     Docker(docker::Suite),
+    Route(route::Suite),
     /// The measured process; started by the others.
     #[command(hide = true)]
     Serve {
@@ -61,6 +64,7 @@ async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Xds(suite) => suite.run().await,
         Command::Docker(suite) => suite.run().await,
+        Command::Route(suite) => suite.run().await,
         Command::Serve { kind, control, message_bytes } => server::run(kind, control, message_bytes).await,
     };
     match ended {

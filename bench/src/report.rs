@@ -132,7 +132,7 @@ fn goal(goal: &Goal) -> String {
 }
 
 /// Three digits that mean something.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let digits = if value.abs() < 1.0 {
         3
     } else if value.abs() < 10.0 {

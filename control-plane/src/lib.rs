@@ -21,4 +21,5 @@ pub mod provider;
 pub mod publish;
 pub mod runtime;
 pub mod state;
+pub mod timing;
 pub mod translate;

@@ -36,7 +36,11 @@ pub type InventoryReceiver = watch::Receiver<Option<Arc<Inventory>>>;
 pub fn port(max_age: Duration) -> (Outlet, InventoryReceiver, Freshness) {
     let (inventories, receiver) = watch::channel(None);
     let (confirmed, confirmations) = watch::channel(None);
-    (Outlet { inventories, confirmed }, receiver, Freshness { confirmed: confirmations, max_age })
+    (
+        Outlet { inventories, confirmed, events: OldestEvent::default() },
+        receiver,
+        Freshness { confirmed: confirmations, max_age },
+    )
 }
 
 /// The sending end.
@@ -44,15 +48,22 @@ pub fn port(max_age: Duration) -> (Outlet, InventoryReceiver, Freshness) {
 pub struct Outlet {
     inventories: watch::Sender<Option<Arc<Inventory>>>,
     confirmed: watch::Sender<Option<Instant>>,
+    events: OldestEvent,
 }
 
 impl Outlet {
     /// Publishes `inventory` where it differs from the last one, and says whether it does.
     pub fn publish(&self, inventory: &Arc<Inventory>) -> bool {
+        self.publish_since(inventory, None)
+    }
+
+    /// The same for what an event at `event` led to, the oldest if there were several.
+    pub fn publish_since(&self, inventory: &Arc<Inventory>, event: Option<Instant>) -> bool {
         self.inventories.send_if_modified(|last| {
             let same = last.as_ref().is_some_and(|last| Arc::ptr_eq(last, inventory) || last == inventory);
             if !same {
                 *last = Some(Arc::clone(inventory));
+                self.events.note(event);
             }
             !same
         })
@@ -74,11 +85,49 @@ impl Outlet {
         self.confirmed.send_replace(Some(at));
     }
 
+    /// When the oldest event came that led to what was published and is not taken up yet.
+    #[must_use]
+    pub fn events(&self) -> OldestEvent {
+        self.events.clone()
+    }
+
     /// Whether anything was published yet.
     #[must_use]
     pub fn has_view(&self) -> bool {
         self.inventories.borrow().is_some()
     }
+}
+
+/// When the oldest event came that led to what was published and is not taken up yet. All clones are the same.
+///
+/// It is beside the inventories because it has to outlive those that nobody saw: only who takes one up knows that.
+#[derive(Debug, Clone)]
+pub struct OldestEvent(watch::Sender<Option<Instant>>);
+
+impl Default for OldestEvent {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl OldestEvent {
+    fn note(&self, event: Option<Instant>) {
+        self.0.send_modify(|oldest| *oldest = earlier(*oldest, event));
+    }
+
+    /// Takes up the newest inventory, and with it the event it goes back to.
+    pub fn take_up(&self, inventories: &mut InventoryReceiver) -> (Option<Arc<Inventory>>, Option<Instant>) {
+        // None is published while this is held: what is taken belongs together.
+        let inventory = inventories.borrow_and_update();
+        let event = self.0.send_replace(None);
+        (inventory.clone(), event)
+    }
+}
+
+/// The earlier of two times, where there are two.
+#[must_use]
+pub fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// How long ago the source confirmed the view that stands.
@@ -158,6 +207,26 @@ mod tests {
         outlet.confirm(Instant::now());
         tokio::time::advance(1_000 * MINUTE).await;
         assert!(!freshness.is_stale());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_inventory_goes_back_to_the_oldest_event_that_nobody_took_up() {
+        let (outlet, mut views, _) = port(MINUTE);
+        let events = outlet.events();
+        let named = |name: &str| {
+            let text = format!("services: {{{name}: {{endpoints: [\"127.0.0.1:1\"]}}}}");
+            Arc::new(crate::file::parse(&text).unwrap())
+        };
+        let first = Instant::now();
+        assert!(outlet.publish_since(&named("a"), Some(first)));
+        tokio::time::advance(MINUTE).await;
+        assert!(outlet.publish_since(&named("b"), Some(Instant::now())));
+        assert!(!outlet.publish_since(&named("b"), Some(Instant::now())), "equal");
+        let taken = events.take_up(&mut views);
+        assert_eq!((taken.0, taken.1), (Some(named("b")), Some(first)));
+        assert!(!outlet.publish_since(&named("b"), Some(first)), "an event without an outcome");
+        assert!(outlet.publish(&named("c")));
+        assert_eq!(events.take_up(&mut views).1, None, "no event led to it");
     }
 
     #[test]

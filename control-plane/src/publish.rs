@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use xds_server::{Kind, Resource, Snapshot};
@@ -12,6 +13,7 @@ use crate::inventory::Inventory;
 use crate::model::{self, Model, Problem};
 use crate::overrides::OverridesSender;
 use crate::provider::InventoryReceiver;
+use crate::timing::Timing;
 use crate::translate::{self, EdgeOptions};
 
 /// What the control plane makes of the containers at one moment.
@@ -46,12 +48,22 @@ impl Publisher {
     ///
     /// What the model made of the inventory is not consistent; the previous view must stand.
     pub fn next(&self, inventory: &Arc<Inventory>, previous: Option<&View>) -> anyhow::Result<View> {
+        self.view(inventory, None, previous)
+    }
+
+    /// The same, of what came of an event at `event`.
+    fn view(
+        &self,
+        inventory: &Arc<Inventory>,
+        event: Option<Instant>,
+        previous: Option<&View>,
+    ) -> anyhow::Result<View> {
         let model = model::build(inventory, &self.model, previous.map(|view| &view.model));
         let first = Snapshot::default();
         let last = previous.map_or(&first, |view| &view.snapshot);
         let snapshot = last.next(self.resources(&model, previous));
         let snapshot = snapshot.context("the containers lead to an inconsistent configuration")?;
-        Ok(View { model, snapshot: Arc::new(snapshot) })
+        Ok(View { model, snapshot: Arc::new(snapshot.since(event)) })
     }
 
     /// Everything that is served. What is made of the same as last time is last time's.
@@ -89,6 +101,7 @@ impl Publisher {
     pub async fn run(
         self,
         mut inventories: InventoryReceiver,
+        timing: Timing,
         overrides: OverridesSender,
         views: watch::Sender<Option<Arc<View>>>,
         snapshots: watch::Sender<Option<Arc<Snapshot>>>,
@@ -96,11 +109,13 @@ impl Publisher {
     ) -> anyhow::Result<()> {
         let mut decisions = overrides.subscribe();
         loop {
-            let inventory = inventories.borrow_and_update().clone();
+            let (inventory, event) = timing.events.take_up(&mut inventories);
             if let Some(inventory) = inventory {
                 overrides.send_if_modified(|overrides| overrides.forget(&inventory));
                 let inventory = decisions.borrow_and_update().apply(&inventory);
-                self.publish(&inventory, &views, &snapshots);
+                if self.publish(&inventory, event, &views, &snapshots) {
+                    timing.published(event);
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -115,16 +130,21 @@ impl Publisher {
         }
     }
 
+    /// Whether there is a new snapshot.
     fn publish(
         &self,
         inventory: &Arc<Inventory>,
+        event: Option<Instant>,
         views: &watch::Sender<Option<Arc<View>>>,
         snapshots: &watch::Sender<Option<Arc<Snapshot>>>,
-    ) {
+    ) -> bool {
         let previous = views.borrow().clone();
-        let view = match self.next(inventory, previous.as_deref()) {
+        let view = match self.view(inventory, event, previous.as_deref()) {
             Ok(view) => view,
-            Err(error) => return error!("nothing published, the last configuration stands: {error:#}"),
+            Err(error) => {
+                error!("nothing published, the last configuration stands: {error:#}");
+                return false;
+            }
         };
         log_problems(&view, previous.as_deref());
         let changed = previous.as_ref().is_none_or(|old| old.snapshot.version() != view.snapshot.version());
@@ -133,6 +153,7 @@ impl Publisher {
             snapshots.send_replace(Some(Arc::clone(&view.snapshot)));
         }
         views.send_replace(Some(Arc::new(view)));
+        changed
     }
 }
 

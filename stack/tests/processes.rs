@@ -312,6 +312,10 @@ fn the_metrics_count(system: &mut System) -> Result<()> {
         ensure!(of_kind("response_bytes_total")? > 100.0, "{text}");
         ensure!(of_kind("snapshot_to_ack_seconds_count")? >= 1.0, "{text}");
     }
+    // Who waits at least as long as the snapshot that is waited for.
+    let snapshots = value("portolan_event_to_snapshot_seconds_count")?;
+    let acks = value("portolan_xds_event_to_ack_seconds_count")?;
+    ensure!(snapshots >= acks && acks >= 0.0, "{text}");
     ensure!(text.ends_with("# EOF\n"), "{text}");
     Ok(())
 }

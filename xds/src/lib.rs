@@ -80,7 +80,7 @@ mod wire;
 
 pub use clients::{ClientStream, Clients};
 pub use kind::Kind;
-pub use metrics::Metrics;
+pub use metrics::{EVENT_BUCKETS, Metrics};
 pub use references::References;
 pub use resource::{Name, Resource, Version};
 pub use service::{ServeError, ServeOptions, XdsService, listen, serve};

@@ -22,6 +22,11 @@ struct OfProtocol {
     protocol: &'static str,
 }
 
+/// Upper bounds in seconds for what begins with an event: the goals of a change that is felt at once lie among the first,
+/// and what is beyond the last is broken, however long it takes.
+pub const EVENT_BUCKETS: [f64; 14] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 /// What was sent and answered, since the service was made.
 #[derive(Debug)]
 pub struct Metrics {
@@ -32,6 +37,7 @@ pub struct Metrics {
     nacks: Family<OfType, Counter>,
     refused_resources: Family<OfType, Counter>,
     ack_seconds: Family<OfType, Histogram, fn() -> Histogram>,
+    event_to_ack: Histogram,
     /// The same, without a look-up.
     kinds: [OfKind; Kind::ALL.len()],
 }
@@ -71,7 +77,18 @@ impl Default for Metrics {
             }
         });
         let streams = Family::default();
-        Self { streams, responses, response_bytes, acks, nacks, refused_resources, ack_seconds, kinds }
+        let event_to_ack = Histogram::new(EVENT_BUCKETS);
+        Self {
+            streams,
+            responses,
+            response_bytes,
+            acks,
+            nacks,
+            refused_resources,
+            ack_seconds,
+            event_to_ack,
+            kinds,
+        }
     }
 }
 
@@ -99,6 +116,12 @@ impl Metrics {
             "From a snapshot, or a client's question, to the client's acknowledgement",
             Unit::Seconds,
             self.ack_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "event_to_ack",
+            "From the oldest event that led to a snapshot to a client's acknowledgement of all of it",
+            Unit::Seconds,
+            self.event_to_ack.clone(),
         );
     }
 
@@ -132,6 +155,10 @@ impl Metrics {
         if let Some(after) = after {
             self.of(kind).ack_seconds.observe(after.as_secs_f64());
         }
+    }
+
+    pub(crate) fn caught_up(&self, after: Duration) {
+        self.event_to_ack.observe(after.as_secs_f64());
     }
 
     pub(crate) fn refused(&self, kind: Kind) {

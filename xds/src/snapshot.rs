@@ -26,6 +26,7 @@ pub struct Snapshot {
     predecessor: Option<Version>,
     changed: [Vec<Name>; Kind::ALL.len()],
     born: Instant,
+    event: Option<Instant>,
 }
 
 impl Default for Snapshot {
@@ -37,6 +38,7 @@ impl Default for Snapshot {
             predecessor: None,
             changed: Default::default(),
             born: Instant::now(),
+            event: None,
         }
     }
 }
@@ -136,6 +138,7 @@ impl Snapshot {
             predecessor: Some(self.version),
             changed,
             born: Instant::now(),
+            event: None,
         }
     }
 
@@ -158,6 +161,20 @@ impl Snapshot {
     #[must_use]
     pub const fn born(&self) -> Instant {
         self.born
+    }
+
+    /// The same, as what came of an event at `event`, the oldest if there were several. Acknowledgements are measured from
+    /// there ([`Metrics`](crate::Metrics)).
+    #[must_use]
+    pub fn since(mut self, event: Option<Instant>) -> Self {
+        self.event = event;
+        self
+    }
+
+    /// When the oldest event came that led to it, if one did.
+    #[must_use]
+    pub const fn event(&self) -> Option<Instant> {
+        self.event
     }
 
     /// One resource.

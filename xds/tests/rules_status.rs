@@ -4,6 +4,8 @@
 mod socket;
 mod support;
 
+use std::sync::Arc;
+
 use envoy_types::pb::envoy::admin::v3::ClientResourceStatus;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -16,7 +18,7 @@ use socket::*;
 use support::{after, cluster, endpoints, snapshot};
 use tonic::Code;
 use xds_server::session::Sync;
-use xds_server::{Kind, Resource};
+use xds_server::{Kind, Resource, Snapshot};
 
 async fn ask(server: &Server, request: ClientStatusRequest) -> Result<ClientStatusResponse, tonic::Status> {
     let mut client = ClientStatusDiscoveryServiceClient::new(server.channel().await);
@@ -189,4 +191,34 @@ async fn r29_who_waits_for_an_answer_is_told_when_there_is_one() {
     while !clients.is_empty() {
         soon(changes.changed()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_time_from_an_event_is_told_once_a_client_that_has_acknowledged_all_of_it() {
+    let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+    let event = tokio::time::Instant::now();
+    let server = Server::start(&Arc::new(Snapshot::clone(&one).since(Some(event)))).await;
+    let mut stream = server.delta().await;
+    let count = |n: usize| format!("xds_event_to_ack_seconds_count {n}\n");
+    stream.subscribe(Kind::Cluster, &[]).await;
+    let first = stream.response().await;
+    stream.ack(&first).await;
+    until(|| server.metrics().contains("xds_acks_total{type=\"cluster\"} 1")).await;
+    stream.subscribe(Kind::Endpoint, &["a"]).await;
+    let first = stream.response().await;
+    stream.ack(&first).await;
+    until(|| server.metrics().contains("xds_acks_total{type=\"endpoint\"} 1")).await;
+    assert!(server.metrics().contains(&count(0)), "what there was before it came: {}", server.metrics());
+
+    // Two types change: it is over with the last answer.
+    let next = after(&one, [cluster("a", 2), endpoints("a", 2)]);
+    server.publish(&Arc::new(Snapshot::clone(&next).since(Some(event))));
+    let responses = [stream.response().await, stream.response().await];
+    stream.ack(&responses[0]).await;
+    let acks = |kind: &str| format!("xds_acks_total{{type=\"{kind}\"}} 2");
+    until(|| server.metrics().contains(&acks("cluster")) || server.metrics().contains(&acks("endpoint")))
+        .await;
+    assert!(server.metrics().contains(&count(0)), "{}", server.metrics());
+    stream.ack(&responses[1]).await;
+    until(|| server.metrics().contains(&count(1))).await;
 }

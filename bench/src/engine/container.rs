@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 /// Where it is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    /// It was never started.
+    Created,
     /// It runs.
     Running,
     /// Its process has ended.
@@ -17,6 +19,8 @@ pub(super) enum State {
 /// What its health check says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
+    /// It has no check.
+    None,
     /// Nothing yet.
     Starting,
     /// It is well.
@@ -28,6 +32,7 @@ pub(crate) enum Health {
 impl Health {
     pub(super) const fn word(self) -> &'static str {
         match self {
+            Self::None => "none",
             Self::Starting => "starting",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
@@ -37,6 +42,7 @@ impl Health {
     /// As the status of the list says it.
     const fn mark(self) -> &'static str {
         match self {
+            Self::None => "",
             Self::Starting => " (health: starting)",
             Self::Healthy => " (healthy)",
             Self::Unhealthy => " (unhealthy)",
@@ -56,6 +62,8 @@ pub(crate) struct Container {
     /// Its network and its address there while it runs.
     pub(super) network: String,
     pub(super) address: Ipv4Addr,
+    /// The port it exposes.
+    pub(super) port: u16,
     pub(super) state: State,
     pub(super) health: Health,
     pub(super) started: SystemTime,
@@ -72,6 +80,7 @@ impl Container {
             labels: Vec::new(),
             network: format!("{project}_default"),
             address: Ipv4Addr::from(0x0a00_0002 + index),
+            port: 8080,
             state: State::Running,
             health: Health::Healthy,
             started: SystemTime::now() - Duration::from_secs(3_600),
@@ -81,6 +90,18 @@ impl Container {
     /// The same with one label more.
     pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same, reached there.
+    pub(crate) fn at(mut self, address: Ipv4Addr, port: u16) -> Self {
+        (self.address, self.port) = (address, port);
+        self
+    }
+
+    /// The same without a health check.
+    pub(crate) fn unchecked(mut self) -> Self {
+        self.health = Health::None;
         self
     }
 
@@ -110,7 +131,7 @@ impl Container {
     fn endpoint(&self) -> Value {
         let (address, prefix) = match self.state {
             State::Running => (self.address.to_string(), 16),
-            State::Exited => (String::new(), 0),
+            State::Created | State::Exited => (String::new(), 0),
         };
         json!({
             "IPAMConfig": null, "Links": null, "Aliases": [self.name(), self.service],
@@ -122,6 +143,7 @@ impl Container {
 
     fn word(&self) -> &'static str {
         match self.state {
+            State::Created => "created",
             State::Running => "running",
             State::Exited => "exited",
         }
@@ -130,13 +152,14 @@ impl Container {
     /// As it stands in the list.
     pub(super) fn summary(&self, has_health: bool) -> Value {
         let status = match self.state {
+            State::Created => "Created".to_owned(),
             State::Running => format!("Up About an hour{}", self.health.mark()),
             State::Exited => "Exited (0) 1 second ago".to_owned(),
         };
         let mut summary = json!({
             "Id": self.id, "Names": [format!("/{}", self.name())], "Image": "portolan-frontend",
             "ImageID": format!("sha256:{:064x}", 7), "Command": "/usr/local/bin/frontend", "Created": 1_764_000_000,
-            "Ports": [{"PrivatePort": 8080, "Type": "tcp"}], "Labels": self.labels(), "State": self.word(),
+            "Ports": [{"PrivatePort": self.port, "Type": "tcp"}], "Labels": self.labels(), "State": self.word(),
             "Status": status, "HostConfig": {"NetworkMode": self.network},
             "NetworkSettings": {"Networks": {&self.network: self.endpoint()}}, "Mounts": [],
         });
@@ -152,7 +175,7 @@ impl Container {
         let started = humantime::format_rfc3339_nanos(self.started).to_string();
         let running = self.state == State::Running;
         let probe = json!({"Start": started, "End": started, "ExitCode": 0, "Output": "well\n"});
-        json!({
+        let mut inspect = json!({
             "Id": self.id, "Created": "2025-11-24T16:00:00.123456789Z", "Path": "/usr/local/bin/frontend", "Args": [],
             "State": {
                 "Status": self.word(), "Running": running, "Paused": false, "Restarting": false, "OOMKilled": false,
@@ -175,7 +198,7 @@ impl Container {
             "Mounts": [],
             "Config": {
                 "Hostname": &self.id[..12], "Domainname": "", "User": "65532", "AttachStdin": false,
-                "ExposedPorts": {"8080/tcp": {}}, "Tty": false, "Env": ["PATH=/bin", "BACKEND_URL=http://backend:8080"],
+                "ExposedPorts": {format!("{}/tcp", self.port): {}}, "Tty": false, "Env": ["PATH=/bin", "BACKEND_URL=http://backend:8080"],
                 "Cmd": null, "Healthcheck": {"Test": ["CMD", "/usr/local/bin/frontend", "health"]},
                 "Image": "portolan-frontend", "Volumes": null, "WorkingDir": "/", "Entrypoint": ["/usr/local/bin/frontend"],
                 "Labels": self.labels(), "StopTimeout": 15,
@@ -183,6 +206,10 @@ impl Container {
             "NetworkSettings": {
                 "SandboxID": "", "Ports": {}, "SandboxKey": "", "Networks": {&self.network: self.endpoint()},
             },
-        })
+        });
+        if self.health == Health::None {
+            inspect["State"]["Health"] = Value::Null;
+        }
+        inspect
     }
 }

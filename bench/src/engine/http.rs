@@ -59,7 +59,11 @@ async fn answer(
     Ok(match parts.as_slice() {
         ["_ping"] => {
             count(&counters.hello);
-            Response::new(Full::from("OK").boxed())
+            let mut response = Response::new(Full::from("OK").boxed());
+            // Clients agree on a version of the API by this.
+            let newest = hyper::header::HeaderValue::from_static(world.lock().await.api.newest);
+            response.headers_mut().insert("api-version", newest);
+            response
         }
         ["version"] => {
             count(&counters.hello);
@@ -73,7 +77,10 @@ async fn answer(
         }
         ["containers", "json"] => {
             count(&counters.list);
-            json_answer(StatusCode::OK, &world.lock().await.list())
+            let query = request.uri().query().unwrap_or_default();
+            let all = form_urlencoded::parse(query.as_bytes())
+                .any(|(key, value)| key == "all" && matches!(&*value, "1" | "true"));
+            json_answer(StatusCode::OK, &world.lock().await.list(all))
         }
         ["containers", id, "json"] => {
             count(&counters.inspect);

@@ -1,4 +1,4 @@
-//! A Docker Engine that is not there: the part of its API that Portolan uses, over HTTP/1.1 on a Unix socket, for
+//! A Docker Engine that is not there: the part of its API that Portolan uses, and Traefik, over HTTP/1.1 on a Unix socket, for
 //! containers that exist in memory only.
 //!
 //! ```text
@@ -21,6 +21,7 @@ use anyhow::Context;
 use tokio::net::UnixListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(crate) use container::{Container, Health};
 use world::World;
@@ -130,9 +131,9 @@ impl Engine {
         self.world.lock().await.turn(n, health);
     }
 
-    /// Container `n` gets a signal.
-    pub(crate) async fn kill(&self, n: usize, signal: u8) {
-        self.world.lock().await.kill(n, signal);
+    /// Container `n` gets a signal; returns when that was told.
+    pub(crate) async fn kill(&self, n: usize, signal: u8) -> Instant {
+        self.world.lock().await.kill(n, signal)
     }
 
     /// The process of container `n` ends, and its networks are left.
@@ -140,9 +141,20 @@ impl Engine {
         self.world.lock().await.die(n);
     }
 
-    /// Container `n` is started: it joins its networks, and its check has not said anything yet.
-    pub(crate) async fn start(&self, n: usize) {
-        self.world.lock().await.start(n);
+    /// The number of the container of that name.
+    pub(crate) async fn find(&self, name: &str) -> Option<usize> {
+        self.world.lock().await.find(name)
+    }
+
+    /// There is one more container, which is not started yet. Returns its number.
+    pub(crate) async fn create(&self, container: Container) -> usize {
+        self.world.lock().await.create(container)
+    }
+
+    /// Container `n` is started: it joins its networks, and its check has not said anything yet. Returns when that was
+    /// told.
+    pub(crate) async fn start(&self, n: usize) -> Instant {
+        self.world.lock().await.start(n)
     }
 
     /// How many events were sent to somebody.

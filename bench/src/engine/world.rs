@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use tokio::time::Instant;
+
 use super::Api;
 use super::container::{Container, Health, State};
 use super::event::{Event, Filter};
@@ -51,8 +53,10 @@ impl World {
         minor.is_some_and(|minor| minor >= 52)
     }
 
-    pub(super) fn list(&self) -> Value {
-        self.containers.iter().map(|container| container.summary(self.has_health())).collect()
+    /// Those that run, or all.
+    pub(super) fn list(&self, all: bool) -> Value {
+        let listed = self.containers.iter().filter(|container| all || container.state == State::Running);
+        listed.map(|container| container.summary(self.has_health())).collect()
     }
 
     pub(super) fn inspect(&self, id: &str) -> Option<Value> {
@@ -92,6 +96,20 @@ impl World {
         self.told
     }
 
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.containers.iter().position(|container| container.name() == name)
+    }
+
+    /// There is one more, which was never started; its place is returned.
+    pub(super) fn create(&mut self, mut container: Container) -> usize {
+        let n = self.containers.len();
+        container.state = State::Created;
+        self.by_id.insert(container.id.clone(), n);
+        self.containers.push(container);
+        self.tell_of(n, "create", &[]);
+        n
+    }
+
     pub(super) fn probe_all(&mut self) {
         for n in 0..self.containers.len() {
             if self.containers[n].state == State::Running {
@@ -109,8 +127,11 @@ impl World {
         }
     }
 
-    pub(super) fn kill(&mut self, n: usize, signal: u8) {
+    /// When it was told.
+    pub(super) fn kill(&mut self, n: usize, signal: u8) -> Instant {
+        let now = Instant::now();
         self.tell_of(n, "kill", &[("signal", signal.to_string())]);
+        now
     }
 
     pub(super) fn die(&mut self, n: usize) {
@@ -119,12 +140,17 @@ impl World {
         self.tell(Event::of_network(&self.containers[n], "disconnect"));
     }
 
-    pub(super) fn start(&mut self, n: usize) {
+    /// When it was told.
+    pub(super) fn start(&mut self, n: usize) -> Instant {
         let container = &mut self.containers[n];
         container.state = State::Running;
-        container.health = Health::Starting;
+        if container.health != Health::None {
+            container.health = Health::Starting;
+        }
         container.started = SystemTime::now();
         self.tell(Event::of_network(&self.containers[n], "connect"));
+        let now = Instant::now();
         self.tell_of(n, "start", &[]);
+        now
     }
 }

@@ -16,14 +16,16 @@ use warp::http::{Response, StatusCode, header};
 use xds_server::XdsService;
 
 use crate::provider::Freshness;
+use crate::timing::Timing;
 
 /// The media type of what `encode` writes (OpenMetrics 1.0, "Overall Structure").
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics of the control plane.
 #[must_use]
-pub fn registry(xds: &XdsService, freshness: Freshness) -> Registry {
+pub fn registry(xds: &XdsService, timing: &Timing, freshness: Freshness) -> Registry {
     let mut registry = Registry::with_prefix("portolan");
+    timing.register(&mut registry);
     xds.metrics().register(&mut registry);
     registry.register_collector(Box::new(ViewAge(freshness)));
     registry

@@ -1,6 +1,7 @@
 //! What the engine's events mean.
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
+use tokio::time::Instant;
 
 use crate::inventory::{Health, WorkloadId};
 
@@ -22,6 +23,13 @@ pub(super) const ACTIONS: [&str; 13] = [
     "disconnect",
     "create",
 ];
+
+/// An event, and when it came in.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) event: Event,
+    pub(super) at: Instant,
+}
 
 /// An event about one container.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::provider::Outlet;
 
 use super::engine::Engine;
-use super::event::Event;
+use super::event::{Event, Heard};
 use super::view::View;
 use round::Follower;
 
@@ -106,7 +106,7 @@ impl Watcher {
             let deadline = follower.next_deadline();
             let step = tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => event.and_then(|event| follower.take(event, &mut events)),
+                    Some(heard) => heard.and_then(|heard| follower.take(heard, &mut events)),
                     None => Err(anyhow!("more events came than could be taken in, or their stream ended")),
                 },
                 answer = &mut list, if listing => {
@@ -141,13 +141,14 @@ fn list_all(engine: &Engine) -> BoxFuture<'_, anyhow::Result<round::List>> {
 /// set it is returned in.
 fn read(
     mut events: BoxStream<'static, anyhow::Result<Event>>,
-) -> (mpsc::Receiver<anyhow::Result<Event>>, JoinSet<()>) {
+) -> (mpsc::Receiver<anyhow::Result<Heard>>, JoinSet<()>) {
     let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
     let mut reader = JoinSet::new();
     reader.spawn(async move {
         while let Some(event) = events.next().await {
             // A full buffer ends the stream, and with it this connection: the next one lists again.
-            if sender.try_send(event).is_err() {
+            let heard = event.map(|event| Heard { event, at: Instant::now() });
+            if sender.try_send(heard).is_err() {
                 return;
             }
         }

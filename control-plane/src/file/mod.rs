@@ -45,11 +45,11 @@ impl FileProvider {
 
     /// Publishes what `text` says where that is new, and says whether it could be read; a mistake is told, and the last
     /// good view stands.
-    fn publish(&self, text: &str, outlet: &Outlet) -> bool {
+    fn publish(&self, text: &str, hint: Option<Instant>, outlet: &Outlet) -> bool {
         match parse(text) {
             Ok(inventory) => {
                 let inventory = Arc::new(inventory);
-                if outlet.publish(&inventory) {
+                if outlet.publish_since(&inventory, hint) {
                     info!(file = %self.path.display(), endpoints = inventory.workloads.len(), "services file read");
                 }
                 true
@@ -72,13 +72,14 @@ impl Provider for FileProvider {
         let mut changes = watch::Changes::of(&self.path)?;
         let mut last: Option<Result<String, String>> = None;
         let mut holds = false;
+        let mut hint = None;
         loop {
             let now = Instant::now();
             let read = self.read().await.map_err(|error| format!("{error:#}"));
             // Editors touch a file several times for one change: only what it says counts.
             if last.as_ref() != Some(&read) {
                 holds = match &read {
-                    Ok(text) => self.publish(text, &outlet),
+                    Ok(text) => self.publish(text, hint, &outlet),
                     Err(error) => {
                         warn!("{error}; waiting for it");
                         false
@@ -91,7 +92,7 @@ impl Provider for FileProvider {
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = changes.next() => {}
+                next = changes.next() => hint = next,
             }
         }
     }

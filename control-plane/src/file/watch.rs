@@ -7,22 +7,23 @@ use std::time::Duration;
 use anyhow::Context;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A source of hints; it ends its watch when it is dropped.
 pub(super) struct Changes {
-    hints: mpsc::Receiver<()>,
+    hints: mpsc::Receiver<Instant>,
     _watcher: RecommendedWatcher,
 }
 
 impl Changes {
     pub(super) fn of(path: &Path) -> anyhow::Result<Self> {
-        // One waiting hint says as much as many.
+        // One waiting hint says as much as many; the first one says when it began.
         let (sender, hints) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access()) {
-                let _ = sender.try_send(());
+                let _ = sender.try_send(Instant::now());
             }
         })
         .context("cannot watch files on this system")?;
@@ -34,7 +35,8 @@ impl Changes {
         Ok(Self { hints, _watcher: watcher })
     }
 
-    pub(super) async fn next(&mut self) {
-        let _ = tokio::time::timeout(LOOK_AGAIN, self.hints.recv()).await;
+    /// Waits for the next hint, and says when it came: nothing where it is only time to look again.
+    pub(super) async fn next(&mut self) -> Option<Instant> {
+        tokio::time::timeout(LOOK_AGAIN, self.hints.recv()).await.ok().flatten()
     }
 }

@@ -13,6 +13,7 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::XdsService;
+use super::lag::Lag;
 use crate::clients::Registered;
 use crate::kind::Kind;
 use crate::session::{Event, Refusal, Response, Scope, Session, Violation};
@@ -39,6 +40,7 @@ pub(super) fn open<V: Variant>(
         answered: false,
         deadline: None,
         causes: [None; Kind::ALL.len()],
+        lag: Lag::default(),
         xds: xds.clone(),
     };
     Box::pin(futures::stream::unfold(Some(driver), |driver| async {
@@ -66,6 +68,7 @@ struct Driver<V: Variant> {
     deadline: Option<Instant>,
     /// What the response in flight of each type goes back to: a snapshot or a question, by its time.
     causes: [Option<Instant>; Kind::ALL.len()],
+    lag: Lag,
     xds: XdsService,
 }
 
@@ -154,7 +157,14 @@ impl<V: Variant> Driver<V> {
     fn take_snapshot(&mut self) {
         let snapshot = self.snapshots.as_mut().and_then(|snapshots| snapshots.borrow_and_update().clone());
         if let Some(snapshot) = snapshot {
-            self.client.session().on_snapshot(snapshot);
+            {
+                let mut session = self.client.session();
+                // What there was before the client came goes back to nothing that it waited for.
+                if session.snapshot().is_some() {
+                    self.lag.begin(snapshot.event());
+                }
+                session.on_snapshot(snapshot);
+            }
             self.flush();
         }
     }
@@ -185,11 +195,15 @@ impl<V: Variant> Driver<V> {
 
     /// Asks the session what has to be sent by now.
     fn flush(&mut self) {
-        let (responses, deadline, born) = {
+        let (responses, deadline, born, settled) = {
             let mut session = self.client.session();
             let responses = session.flush(Instant::now());
-            (responses, session.next_deadline(), session.snapshot().map(|snapshot| snapshot.born()))
+            let born = session.snapshot().map(|snapshot| snapshot.born());
+            (responses, session.next_deadline(), born, session.is_settled())
         };
+        if settled && let Some(event) = self.lag.end() {
+            self.xds.0.metrics.caught_up(event.elapsed());
+        }
         self.deadline = deadline;
         // Without a snapshot the answer is still to come, and a deadline says that something waits.
         self.answered |= responses.is_empty() && born.is_some() && deadline.is_none();
@@ -210,6 +224,7 @@ impl<V: Variant> Driver<V> {
             }
             Event::Acknowledged { parked } => {
                 self.client.answered();
+                self.lag.acknowledged();
                 debug!(node = self.node(), %kind, "ACK");
                 metrics.acknowledged(kind, self.causes[kind.index()].map(|cause| cause.elapsed()));
                 self.note_refusals(kind, &parked);
@@ -225,7 +240,10 @@ impl<V: Variant> Driver<V> {
         }
     }
 
-    fn note_refusals(&self, kind: Kind, refusals: &[Refusal]) {
+    fn note_refusals(&mut self, kind: Kind, refusals: &[Refusal]) {
+        if !refusals.is_empty() {
+            self.lag.refused();
+        }
         for Refusal { name, version, reason, .. } in refusals {
             let version = version.map_or_else(|| "removal".to_owned(), |version| version.to_string());
             self.xds.0.metrics.parked(kind);

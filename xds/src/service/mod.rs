@@ -2,6 +2,7 @@
 
 mod driver;
 mod grpc;
+mod lag;
 mod serve;
 
 use std::sync::Arc;

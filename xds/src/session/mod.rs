@@ -204,6 +204,12 @@ impl Session {
         Some(first + self.settings.order_timeout)
     }
 
+    /// Whether the client has answered everything that was sent, and there is nothing more to send.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.ledgers.iter().all(|ledger| ledger.outstanding.is_none() && ledger.unsettled.is_empty())
+    }
+
     fn respond(&mut self, kind: Kind, snapshot: &Snapshot, now: Instant) -> Option<Response> {
         let ledger = &self.ledgers[kind.index()];
         if !ledger.seen || ledger.outstanding.is_some() {

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::inventory::WorkloadId;
-use crate::provider::Outlet;
+use crate::provider::{Outlet, earlier};
 
 use super::super::convert::Container;
-use super::super::event::Event;
+use super::super::event::{Event, Heard};
 use super::super::listed::Listed;
 use super::super::looks::{Looks, Seen};
 use super::super::view::{Effect, View};
@@ -50,6 +50,8 @@ pub(super) struct Follower<'e, F> {
     /// What has changed, by name, and no event told.
     suspicions: BTreeMap<WorkloadId, String>,
     verdict: Option<Instant>,
+    /// When the oldest event came that led to what is not published yet.
+    event: Option<Instant>,
 }
 
 impl<'e, F> Follower<'e, F>
@@ -66,6 +68,7 @@ where
             settled: false,
             suspicions: BTreeMap::new(),
             verdict: None,
+            event: None,
         }
     }
 
@@ -78,11 +81,11 @@ where
     /// Takes in `first` and every event that waits behind it.
     pub(super) fn take(
         &mut self,
-        first: Event,
-        events: &mut mpsc::Receiver<anyhow::Result<Event>>,
+        first: Heard,
+        events: &mut mpsc::Receiver<anyhow::Result<Heard>>,
     ) -> anyhow::Result<()> {
         let mut next = Some(first);
-        while let Some(event) = next {
+        while let Some(Heard { event, at }) = next {
             debug!(container = event.id.0, what = ?event.what, "event");
             self.looks.note(&event);
             self.suspicions.remove(&event.id);
@@ -90,7 +93,7 @@ where
                 round.untold.remove(&event.id);
                 round.told.insert(event.id.clone());
             }
-            self.apply(&event);
+            self.apply(&event, Some(at));
             next = events.try_recv().ok().transpose()?;
         }
         if self.settled {
@@ -100,10 +103,16 @@ where
         Ok(())
     }
 
-    fn apply(&mut self, event: &Event) {
-        if self.view.apply(event, Instant::now()) == Effect::Look {
-            self.looks.ask(event.id.clone());
+    /// Takes in an event that came in at `at`; nothing where it did so earlier already.
+    fn apply(&mut self, event: &Event, at: Option<Instant>) {
+        match self.view.apply(event, Instant::now()) {
+            Effect::Look => self.looks.ask(event.id.clone(), at),
+            Effect::Done => self.lead_back_to(at),
         }
+    }
+
+    fn lead_back_to(&mut self, event: Option<Instant>) {
+        self.event = earlier(self.event, event);
     }
 
     /// Takes in the list.
@@ -113,7 +122,7 @@ where
         let difference = self.view.reconcile(list, &round.told);
         round.untold = difference.looks.iter().filter(|id| !round.told.contains(*id)).cloned().collect();
         for id in difference.looks {
-            self.looks.ask(id);
+            self.looks.ask(id, None);
         }
         for gone in difference.gone {
             self.suspect(gone.id.clone(), gone.name.clone());
@@ -122,7 +131,8 @@ where
 
     /// Takes in a look.
     pub(super) fn see(&mut self, seen: Seen) -> anyhow::Result<()> {
-        let Seen { id, answer, meanwhile } = seen;
+        let Seen { id, event, answer, meanwhile } = seen;
+        self.lead_back_to(event);
         let changed = match answer? {
             Some(container) => self.view.replace(container, Instant::now()),
             None => self.view.remove(&id),
@@ -135,7 +145,7 @@ where
         }
         // The answer may be older than what was told meanwhile, and never says less.
         for event in &meanwhile {
-            self.apply(event);
+            self.apply(event, None);
         }
         Ok(())
     }
@@ -156,7 +166,7 @@ where
     pub(super) fn do_what_is_due(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         for id in self.view.due(now) {
-            self.looks.ask(id);
+            self.looks.ask(id, None);
         }
         if self.verdict.take_if(|verdict| *verdict <= now).is_some()
             && let Some(name) = self.suspicions.values().next()
@@ -176,8 +186,10 @@ where
     pub(super) fn settle(&mut self) {
         let over = self.looks.is_idle() && self.round.as_ref().is_some_and(|round| round.listed);
         *self.complete |= over;
+        // What changed nothing leads to nothing.
+        let event = self.event.take();
         if *self.complete {
-            self.outlet.publish(self.view.inventory());
+            self.outlet.publish_since(self.view.inventory(), event);
         }
         if let Some(round) = self.round.take_if(|_| over) {
             self.outlet.confirm(round.began);

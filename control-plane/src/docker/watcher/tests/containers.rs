@@ -194,3 +194,33 @@ async fn one_off_containers_are_passed_over_in_lists_and_events() {
     it.until_count(2).await;
     assert!(it.now().workloads.keys().all(|id| !id.0.starts_with("run")), "{:?}", it.now());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_view_goes_back_to_the_oldest_event_that_led_to_it() {
+    let mut it = Watching::with(&["a"]).await;
+    assert_eq!(it.taken_up(), None, "the first view is a list");
+    // The engine takes its time to show what started, and that counts.
+    it.script.hold(Some("/containers/b/json"));
+    let event = Instant::now();
+    it.script.start("b").await;
+    it.script.until_asked("/containers/b/json", 1).await;
+    it.rest().await;
+    it.script.hold(None);
+    it.until_count(2).await;
+    let taken = it.taken_up().unwrap();
+    assert!(taken - event < Duration::from_millis(10), "{:?} of {:?}", taken - event, event.elapsed());
+    assert!(event.elapsed() >= Duration::from_secs(1));
+    // What needs no look, and is not taken up at once.
+    let event = Instant::now();
+    it.script.kill("a", "15").await;
+    it.until_state("a", State::Stopping).await;
+    it.rest().await;
+    it.script.container("die", "a").await;
+    it.until_state("a", State::Stopped).await;
+    let taken = it.taken_up().unwrap();
+    assert!(taken - event < Duration::from_millis(10), "{:?}", taken - event);
+    // An event that tells nothing new leads to nothing.
+    it.script.container("die", "a").await;
+    it.rest().await;
+    assert_eq!(it.taken_up(), None);
+}

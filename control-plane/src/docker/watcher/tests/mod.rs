@@ -23,6 +23,7 @@
 //! | The version of the API is negotiated at every connect | [`stream::every_connection_negotiates_the_version`], [`stream::an_engine_of_another_version_after_its_upgrade_is_followed`] |
 //! | The engine restarts | [`stream::an_engine_that_restarts_is_followed_again`] |
 //! | The socket goes and comes back | [`stream::a_socket_that_is_gone_and_comes_back_is_found_again`]; with a real one: `tests/docker_socket.rs` |
+//! | A view goes back to the event that led to it | [`containers::a_view_goes_back_to_the_oldest_event_that_led_to_it`] |
 //! | The view is confirmed by lists and by events | [`stream::lists_and_events_confirm_the_view_and_an_engine_that_is_away_does_not`] |
 //!
 //! From the engine to who is in rotation, through the model: [`rotation`].
@@ -40,13 +41,14 @@ use super::*;
 use crate::docker::convert::tests::inspected;
 use crate::docker::script::Script;
 use crate::inventory::{Inventory, State, Workload, WorkloadId};
-use crate::provider::{Freshness, InventoryReceiver, port};
+use crate::provider::{Freshness, InventoryReceiver, OldestEvent, port};
 
 /// A watcher that runs, and what comes out of it.
 struct Watching {
     script: Script,
     views: InventoryReceiver,
     freshness: Freshness,
+    events: OldestEvent,
     _tasks: JoinSet<()>,
 }
 
@@ -64,9 +66,10 @@ impl Watching {
 
     fn begin(script: &Script) -> Self {
         let (outlet, views, freshness) = port(3 * RESYNC);
+        let events = outlet.events();
         let mut tasks = JoinSet::new();
         tasks.spawn(Watcher::new(script.engine(), outlet).run());
-        Self { script: script.clone(), views, freshness, _tasks: tasks }
+        Self { script: script.clone(), views, freshness, events, _tasks: tasks }
     }
 
     async fn until(&mut self, is: impl Fn(&Inventory) -> bool) {
@@ -93,6 +96,11 @@ impl Watching {
 
     fn state(&self, id: &str) -> State {
         self.now().workloads[&WorkloadId(id.into())].state
+    }
+
+    /// Takes up the newest view, and says to which event it goes back.
+    fn taken_up(&mut self) -> Option<Instant> {
+        self.events.take_up(&mut self.views).1
     }
 
     /// Lets everything happen that needs no more than some time.
