@@ -53,8 +53,10 @@ fn label() -> impl Strategy<Value = (String, String)> {
         ("hots", "x"),
     ])
     .prop_map(|(key, value)| (key, value.to_owned()));
+    let more =
+        prop::sample::select(support::values::values()).prop_map(|(key, value)| (key, value.to_owned()));
     let route = prop::sample::select(vec!["", "", "routes.b.", "routes.c."]);
-    (route, prop_oneof![4 => host, 2 => path, 2 => other])
+    (route, prop_oneof![4 => host, 2 => path, 2 => other, 3 => more])
         .prop_map(|(route, (key, value))| (format!("portolan.{route}{key}"), value))
 }
 
@@ -74,7 +76,7 @@ fn workload() -> impl Strategy<Value = Workload> {
         1 => any::<u16>().prop_map(|port| Placement::Direct(SocketAddr::from(([127, 0, 0, 1], port)))),
     ];
     (
-        btree_map("[a-c]", label(), 0..5).prop_map(|labels| labels.into_values().collect::<BTreeMap<_, _>>()),
+        vec(label(), 0..8).prop_map(|labels| labels.into_iter().collect::<BTreeMap<_, _>>()),
         prop::option::of(prop::sample::select(vec!["web", "api", "b d", "envoy-admin"])),
         prop::bool::ANY,
         placement,
@@ -179,15 +181,11 @@ fn changed(inventory: &Inventory, n: usize, to: Option<Workload>) -> Arc<Invento
     Arc::new(next)
 }
 
+/// Everything as it is sent.
 fn bytes(resources: &Resources) -> Vec<Vec<u8>> {
-    let clusters = resources.clusters.iter().map(Message::encode_to_vec);
-    let endpoints = resources.endpoints.iter().map(Message::encode_to_vec);
-    let listeners = resources.listeners.iter().map(Message::encode_to_vec);
-    clusters
-        .chain(endpoints)
-        .chain(listeners)
-        .chain(resources.routes.iter().map(Message::encode_to_vec))
-        .collect()
+    let snapshot = served(resources);
+    let of_kind = |kind| snapshot.section(kind).values().map(|resource| resource.body().to_vec());
+    Kind::ALL.into_iter().flat_map(of_kind).collect()
 }
 
 /// All of it, made of nothing that was there before.

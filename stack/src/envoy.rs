@@ -7,7 +7,8 @@ use anyhow::{Context, ensure};
 
 use crate::process::Process;
 
-const OPTIONS: [&str; 5] =
+/// As in the Dockerfile: quiet, no predecessor to talk to, and an access log that is a second old at most.
+pub const OPTIONS: [&str; 5] =
     ["--log-level", "warning", "--disable-hot-restart", "--file-flush-interval-msec", "1000"];
 
 /// Starts `program` with its bootstrap in `folder` and its output in `logs`, as a client of the control plane at
@@ -31,7 +32,11 @@ pub fn start(
 }
 
 /// The bootstrap of the images, with these ports on loopback.
-fn bootstrap(grpc_port: u16, admin_port: u16) -> anyhow::Result<String> {
+///
+/// # Errors
+///
+/// It is not what this knows.
+pub fn bootstrap(grpc_port: u16, admin_port: u16) -> anyhow::Result<String> {
     let path = crate::workspace().join("envoy/bootstrap.yaml");
     let mut text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     for (theirs, ours) in [

@@ -162,6 +162,7 @@ fn refusal(resource: &ResourceStatus) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
@@ -170,7 +171,16 @@ mod tests {
     fn topology(names: &[&str]) -> Topology {
         let services = names.iter().map(|name| {
             let name = ServiceName((*name).into());
-            (name.clone(), Arc::new(Service { name, endpoints: Vec::new(), absent: Vec::new() }))
+            (
+                name.clone(),
+                Arc::new(Service {
+                    name,
+                    options: Arc::default(),
+                    variants: BTreeMap::new(),
+                    endpoints: Vec::new(),
+                    absent: Vec::new(),
+                }),
+            )
         });
         Topology { services: services.collect(), ..Topology::default() }
     }

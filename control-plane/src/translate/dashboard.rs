@@ -25,7 +25,8 @@ use crate::model::ADMIN_SERVICE;
 
 use super::cluster::at;
 use super::local_reply::header;
-use super::route::{answer, matching};
+use super::matching::at as matching;
+use super::route::answer;
 use super::{EdgeOptions, duration};
 
 /// The model keeps every service from having this name.

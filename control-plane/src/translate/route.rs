@@ -1,43 +1,25 @@
 //! The routes: one virtual host a host name, routes in the order in which they are matched.
 
-use std::time::Duration;
-
-use envoy_types::pb::envoy::config::core::v3::DataSource;
-use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
-use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
-use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    DirectResponseAction, HeaderMatcher, RetryPolicy, Route as PbRoute, RouteAction, RouteConfiguration,
-    RouteMatch, VirtualHost,
+    HeaderMatcher, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
 };
-use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
-use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use envoy_types::pb::google::protobuf::UInt64Value;
 
+use crate::model::options::{MaxBody, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Topology};
 
-use super::any::any;
-use super::{EdgeOptions, ROUTES, dashboard, duration, uint};
+use super::local_reply::header;
+use super::matching::{Place, Reads, at, body_longer_than, body_of_unknown_length, places, reads, request};
+use super::{EdgeOptions, ROUTES, action, dashboard, per_route};
 
-/// The longest a whole request may take.
-const TIMEOUT: Duration = Duration::from_secs(15);
-/// A request that never reached an application is tried again, on another host: nobody notices that one went away.
-const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
-/// What only reads may have reached one as well.
-const RETRY_READS_ON: &str = "connect-failure,refused-stream,reset";
-/// The methods that only read (RFC 9110, section 9.2.1), as a regular expression.
-const READS: &str = "GET|HEAD|OPTIONS";
-const RETRIES: u32 = 2;
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
 const RETRY_BODY_BYTES: u64 = 256 * 1024;
-/// How often another host is drawn when one comes up that was tried already.
-const HOST_SELECTION_ATTEMPTS: i64 = 5;
+/// The longest body of unknown length that is held in memory to be measured; where a label allows less, that.
+const HELD_BODY_BYTES: u64 = 4 * 1024 * 1024;
+/// Tells an application under which prefix it is, where that was taken from its paths.
+const PREFIX: &str = "x-forwarded-prefix";
 
 pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
     let mut virtual_hosts: Vec<VirtualHost> =
@@ -60,7 +42,7 @@ pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteCon
 /// cover it as well, and an answer of its own where none of them matches.
 fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
     let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
-    let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| [reads(each), route(each)]).collect();
+    let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| entries(each)).collect();
     if !is_complete {
         routes.push(not_found("portolan:unknown-path", "No container claims this path of the host.\n"));
     }
@@ -81,81 +63,92 @@ fn not_found(name: &str, body: &str) -> PbRoute {
     answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
-/// The part of a route that only reads. Envoy's retry policy knows no methods, so it takes a route of its own.
-fn reads(route: &Route) -> PbRoute {
-    let method = HeaderMatcher {
-        name: ":method".to_owned(),
-        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
-            match_pattern: Some(MatchPattern::SafeRegex(RegexMatcher {
-                regex: READS.to_owned(),
-                ..Default::default()
-            })),
-            ..Default::default()
-        })),
-        ..Default::default()
-    };
-    let matches = RouteMatch { headers: vec![method], ..matching(path(&route.matches.path)) };
-    forward(route, matches, RETRY_READS_ON)
+/// The entries of one route: what only reads has its own, and a rewrite or a limit of the body takes several.
+fn entries(route: &Route) -> Vec<PbRoute> {
+    let places = places(&route.matches.path, route.options.rewrite.as_ref());
+    let all = places.into_iter().flat_map(|place| entries_at(route, place));
+    all.flat_map(|entry| reads_first(route, entry)).collect()
 }
 
-fn route(route: &Route) -> PbRoute {
-    forward(route, matching(path(&route.matches.path)), RETRY_ON)
-}
-
-fn forward(route: &Route, matches: RouteMatch, retry_on: &str) -> PbRoute {
-    let action = RouteAction {
-        cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
-        timeout: duration(TIMEOUT),
-        retry_policy: Some(retry_policy(retry_on)),
-        ..Default::default()
-    };
-    PbRoute {
-        name: route.name.clone(),
-        r#match: Some(matches),
-        action: Some(Action::Route(action)),
-        ..Default::default()
+/// A request that only reads may be tried again where one that writes may not; Envoy's retry policy knows no methods.
+fn reads_first(route: &Route, entry: PbRoute) -> Vec<PbRoute> {
+    let mut reading = entry.clone();
+    if !reading.action.as_mut().is_some_and(action::retry_when_reset) {
+        return vec![entry];
     }
-}
-
-fn retry_policy(retry_on: &str) -> RetryPolicy {
-    RetryPolicy {
-        retry_on: retry_on.to_owned(),
-        num_retries: uint(RETRIES),
-        retry_host_predicate: vec![RetryHostPredicate {
-            name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
-            config_type: Some(ConfigType::TypedConfig(any(&PreviousHostsPredicate {}))),
-        }],
-        host_selection_retry_max_attempts: HOST_SELECTION_ATTEMPTS,
-        ..Default::default()
-    }
-}
-
-fn path(path: &PathMatch) -> PathSpecifier {
-    match path {
-        PathMatch::Exact(path) => PathSpecifier::Path(path.clone()),
-        PathMatch::Prefix(prefix) if prefix == "/" => PathSpecifier::Prefix(prefix.clone()),
-        PathMatch::Prefix(prefix) => PathSpecifier::PathSeparatedPrefix(prefix.clone()),
-        PathMatch::Regex(regex) => {
-            PathSpecifier::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() })
+    match reads(&route.matches) {
+        Reads::None => vec![entry],
+        Reads::All => vec![reading],
+        Reads::Some(matcher) => {
+            reading.r#match.get_or_insert_default().headers.push(matcher);
+            vec![reading, entry]
         }
     }
 }
 
-pub(super) fn matching(path: PathSpecifier) -> RouteMatch {
-    RouteMatch { path_specifier: Some(path), ..Default::default() }
+fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
+    let options = &*route.options;
+    let matching = request(&route.matches, options, path);
+    let Some(body) = options.max_body.filter(|_| options.answer.is_none()) else {
+        return vec![entry(route, matching, instead)];
+    };
+    let with = |headers: &[HeaderMatcher]| {
+        let mut matching = matching.clone();
+        matching.headers.extend_from_slice(headers);
+        matching
+    };
+    let too_long = PbRoute {
+        action: Some(action::respond(413, "The body of this request is larger than this route takes.\n")),
+        ..entry(route, with(&[body_longer_than(body.bytes)]), None)
+    };
+    let rest = entry(route, matching.clone(), instead.clone());
+    // A body of known length flows through: what is longer was refused. One of unknown length is held until it is whole,
+    // but for the streams of gRPC, which may never be.
+    let MaxBody { bytes, streams } = body;
+    let held = (!streams).then(|| {
+        let mut held = entry(route, with(&body_of_unknown_length()), instead);
+        let bytes = u32::try_from(bytes.min(HELD_BODY_BYTES)).unwrap_or(u32::MAX);
+        held.typed_per_filter_config.extend([per_route::hold_body(bytes)]);
+        held
+    });
+    [too_long].into_iter().chain(held).chain([rest]).collect()
+}
+
+fn entry(route: &Route, matching: RouteMatch, instead: Option<String>) -> PbRoute {
+    let options = &*route.options;
+    let (mut request_headers_to_add, request_headers_to_remove) = action::edits(&options.request_headers);
+    let (response_headers_to_add, response_headers_to_remove) = action::edits(&options.response_headers);
+    request_headers_to_add
+        .extend(stripped(&route.matches.path, options).map(|prefix| header(PREFIX, prefix)));
+    PbRoute {
+        name: route.name.clone(),
+        r#match: Some(matching),
+        action: Some(action::of(route, instead)),
+        typed_per_filter_config: per_route::configs(options),
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        ..Default::default()
+    }
+}
+
+/// The prefix that is taken from the path, unless a label says something else of it.
+fn stripped<'a>(path: &'a PathMatch, options: &RouteOptions) -> Option<&'a str> {
+    match path {
+        PathMatch::Prefix(prefix) if prefix != "/" && options.rewrite == Some(Rewrite::Strip) => {
+            Some(prefix.as_str()).filter(|_| !options.request_headers.contains_key(PREFIX))
+        }
+        _ => None,
+    }
 }
 
 /// A fixed answer by Envoy itself.
 pub(super) fn answer(name: &str, path: PathSpecifier, status: u32, body: &str) -> PbRoute {
-    let body = DataSource { specifier: Some(Specifier::InlineString(body.to_owned())), ..Default::default() };
     PbRoute {
         name: name.to_owned(),
-        r#match: Some(matching(path)),
-        action: Some(Action::DirectResponse(DirectResponseAction {
-            status,
-            body: Some(body),
-            ..Default::default()
-        })),
+        r#match: Some(at(path)),
+        action: Some(action::respond(status, body)),
         ..Default::default()
     }
 }
