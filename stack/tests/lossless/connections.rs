@@ -1,8 +1,9 @@
-//! A connection that stays open: a WebSocket through Envoy, to a container that stays.
+//! Connections that stay open: a WebSocket and an answer that never ends, through Envoy, to a container that stays.
 //!
 //! The container is an Envoy that hands its connections on to a server in this process, so that the application at the other
 //! end needs no image of its own.
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) struct Connections {
     _container: Container,
     stop: CancellationToken,
     began: Instant,
+    answer: JoinHandle<Result<u64>>,
     socket: JoinHandle<Result<u64>>,
     runtime: Runtime,
 }
@@ -76,6 +78,8 @@ impl Connections {
             &host,
             "--label",
             &of_the_container,
+            "--label",
+            "portolan.timeout=off",
             "portolan-envoy",
             "--config-yaml",
             &config,
@@ -84,17 +88,19 @@ impl Connections {
         let site = system.site()?;
         until("the container with the open connections is routed", LIMIT, || is_routed(&site))?;
         let (stop, began) = (CancellationToken::new(), Instant::now());
+        let answer = runtime.spawn(read(site.port(), stop.clone()));
         let socket = runtime.spawn(talk(site.port(), stop.clone()));
-        Ok(Self { _server: server, _container: container, stop, began, socket, runtime })
+        Ok(Self { _server: server, _container: container, stop, began, answer, socket, runtime })
     }
 
     /// Closes the connections, if they are still the same ones, and says how much passed.
     pub(crate) fn close(self) -> Result<String> {
         self.stop.cancel();
         let after = self.began.elapsed().as_secs();
+        let answer = self.runtime.block_on(self.answer)?.context("the answer that never ends ended")?;
         let socket = self.runtime.block_on(self.socket)?.context("the WebSocket broke")?;
-        ensure!(socket > 0, "nothing passed over it");
-        Ok(format!("a WebSocket of {after} s ({socket} echoes)"))
+        ensure!(answer > 0 && socket > 0, "nothing passed over them");
+        Ok(format!("a WebSocket of {after} s ({socket} echoes), an answer of {after} s ({answer} parts)"))
     }
 }
 
@@ -123,6 +129,11 @@ fn hand_on(to: Ipv4Addr, port: u16) -> String {
 }
 
 async fn serve(listener: TcpListener) {
+    let parts = || {
+        let beats = tokio_stream::wrappers::IntervalStream::new(interval(BEAT));
+        beats.enumerate().map(|(number, _)| Ok::<_, Infallible>(format!("{number}\n")))
+    };
+    let stream = warp::path!("stream").map(move || warp::reply::stream(parts()));
     let echo = warp::path!("socket").and(warp::ws()).map(|socket: warp::ws::Ws| {
         socket.on_upgrade(|socket| async {
             let (sink, source) = socket.split();
@@ -130,7 +141,29 @@ async fn serve(listener: TcpListener) {
         })
     });
     let empty = warp::any().map(|| warp::http::StatusCode::NO_CONTENT);
-    warp::serve(echo.or(empty)).incoming(listener).run().await;
+    warp::serve(stream.or(echo).or(empty)).incoming(listener).run().await;
+}
+
+/// Reads an answer until `stop`: how many parts came. It may not end, nor leave out a part.
+async fn read(port: u16, stop: CancellationToken) -> Result<u64> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let request = client.get(format!("http://127.0.0.1:{port}/stream")).header("host", HOST);
+    let mut chunks = request.send().await?.error_for_status()?.bytes_stream();
+    let (mut text, mut parts) = (String::new(), 0);
+    loop {
+        let chunk = tokio::select! {
+            () = stop.cancelled() => return Ok(parts),
+            chunk = timeout(SILENCE, chunks.next()) => chunk,
+        };
+        let chunk = chunk.with_context(|| format!("silence after {parts} parts"))?;
+        let chunk = chunk.with_context(|| format!("the end after {parts} parts"))??;
+        text.push_str(std::str::from_utf8(&chunk)?);
+        while let Some((part, rest)) = text.split_once('\n') {
+            ensure!(part == parts.to_string(), "part {part} where {parts} is due");
+            parts += 1;
+            text = rest.to_owned();
+        }
+    }
 }
 
 /// Sends over a WebSocket, and waits for the echo, until `stop`: how many came back.

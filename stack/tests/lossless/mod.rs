@@ -1,5 +1,5 @@
-//! What a client loses while containers change: nothing. A steady client asks throughout each scenario, and a WebSocket stays
-//! open.
+//! What a client loses while containers change: nothing. A steady client asks throughout each scenario, and a WebSocket
+//! and an answer that never ends stay open.
 
 mod connections;
 mod deploys;
