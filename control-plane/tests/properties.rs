@@ -198,6 +198,8 @@ fn served(resources: &Resources) -> Snapshot {
 
 /// Everything Envoy or an xDS client would refuse, or wait for in vain.
 fn check(resources: &Resources) {
+    let nothing = translate::translate(&model::Topology::default(), &support::edge());
+    assert_eq!(resources.listeners, nothing.listeners, "the listener is the same whatever runs");
     let clusters: BTreeSet<&str> = resources.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     assert_eq!(clusters.len(), resources.clusters.len(), "a cluster's name stands twice");
     let eds = |kind: &Option<ClusterDiscoveryType>| matches!(kind, Some(ClusterDiscoveryType::Type(kind)) if *kind == DiscoveryType::Eds as i32);
@@ -220,7 +222,10 @@ fn check(resources: &Resources) {
             assert!(!route.name.is_empty(), "a route has no name for the access log");
             if let Some(Action::Route(action)) = &route.action {
                 let Some(ClusterSpecifier::Cluster(cluster)) = &action.cluster_specifier else { continue };
-                assert!(clusters.contains(cluster.as_str()), "the route {} leads to no cluster", route.name);
+                let mirrors = action.request_mirror_policies.iter().map(|mirror| &mirror.cluster);
+                for cluster in mirrors.chain([cluster]) {
+                    assert!(clusters.contains(cluster.as_str()), "{} leads to no cluster", route.name);
+                }
             }
         }
     }
@@ -229,7 +234,7 @@ fn check(resources: &Resources) {
 
 proptest! {
     #[test]
-    fn no_label_makes_the_model_panic(labels in btree_map("portolan\\.(routes\\.)?(\\PC{0,12}|host|path|port|network|service|health|enable|priority)", "\\PC{0,40}", 0..6)) {
+    fn no_label_makes_the_model_panic(labels in btree_map("portolan\\.(routes\\.)?(\\PC{0,12}|[a-z.-]{1,12}|host|path|methods|header\\.\\PC{1,5}|lb|cors|limit|mirror|retries)", "\\PC{0,40}", 0..6)) {
         let workload = Workload { labels, ..blank() };
         build(&numbered(vec![workload], 0), None);
     }

@@ -158,6 +158,8 @@ fn local_limit(limit: &RateLimit) -> LocalRateLimit {
             token_bucket: bucket,
             ..Default::default()
         }];
+        // Else all addresses would share the one bucket besides.
+        config.always_consume_default_token_bucket = Some(BoolValue { value: false });
         config.max_dynamic_descriptors = uint(MOST_ADDRESSES);
     }
     config

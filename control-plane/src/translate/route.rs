@@ -11,7 +11,7 @@ use crate::model::{Host, PathMatch, Route, Topology};
 
 use super::local_reply::header;
 use super::matching::{Place, Reads, at, body_longer_than, body_of_unknown_length, places, reads, request};
-use super::{EdgeOptions, ROUTES, action, dashboard, per_route};
+use super::{EdgeOptions, ROUTES, action, dashboard, filters, per_route};
 
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
@@ -97,10 +97,14 @@ fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
         matching.headers.extend_from_slice(headers);
         matching
     };
-    let too_long = PbRoute {
+    let mut too_long = PbRoute {
         action: Some(action::respond(413, "The body of this request is larger than this route takes.\n")),
         ..entry(route, with(&[body_longer_than(body.bytes)]), None)
     };
+    // What such an answer needs: others may not know of the route, and a page may read that it was refused.
+    too_long
+        .typed_per_filter_config
+        .retain(|name, _| [filters::CLIENTS, filters::CORS].contains(&name.as_str()));
     let rest = entry(route, matching.clone(), instead.clone());
     // A body of known length flows through: what is longer was refused. One of unknown length is held until it is whole,
     // but for the streams of gRPC, which may never be.

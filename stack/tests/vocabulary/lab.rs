@@ -1,11 +1,12 @@
 //! One control plane that follows a services file, one Envoy, and the services of all cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use portolan::model::label::{KEYS, Key};
 use reqwest::Method;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::HOST;
@@ -24,6 +25,9 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// A host whose answer says how far Envoy is with the services file.
 const REVISION: &str = "revision.test";
 
+/// A service's name, its labels without their prefix, and its endpoints.
+pub type Service<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [String]);
+
 /// The parts. They end when this is dropped.
 #[derive(Debug)]
 pub struct Lab {
@@ -35,13 +39,15 @@ pub struct Lab {
     pub runtime: Runtime,
     services: Mutex<Services>,
     pub control_plane: Process,
-    pub envoy: Process,
+    _envoy: Process,
 }
 
 #[derive(Debug, Default)]
 struct Services {
     revision: usize,
     all: BTreeMap<String, Value>,
+    /// Every label that was ever said, without its prefix.
+    keys: BTreeSet<String>,
 }
 
 impl Lab {
@@ -74,7 +80,7 @@ impl Lab {
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
             services: Mutex::default(),
             control_plane,
-            envoy,
+            _envoy: envoy,
         })
     }
 
@@ -84,6 +90,11 @@ impl Lab {
 
     pub const fn edge(&self) -> u16 {
         self.edge
+    }
+
+    /// Takes all services away. The next ones that are served are the only ones.
+    pub fn forget(&self) {
+        self.services.blocking_lock().all.clear();
     }
 
     /// A new web server.
@@ -97,17 +108,20 @@ impl Lab {
     }
 
     /// Several services at once. Returns when Envoy has them.
-    pub fn serve_all(&self, services: &[(&str, &[(&str, &str)], &[String])]) -> Result<()> {
+    pub fn serve_all(&self, services: &[Service<'_>]) -> Result<()> {
         let revision = {
             let mut all = self.services.blocking_lock();
             for (name, labels, endpoints) in services {
                 let labels: BTreeMap<String, &str> =
                     labels.iter().map(|(key, value)| (format!("portolan.{key}"), *value)).collect();
-                all.all.insert((*name).to_owned(), json!({ "labels": labels, "endpoints": endpoints }));
+                all.keys.extend(labels.keys().map(|label| label.trim_start_matches("portolan.").to_owned()));
+                all.all.insert((*name).to_owned(), json!({ "labels": labels, "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>() }));
             }
             all.revision += 1;
             let labels = json!({
                 "portolan.host": REVISION,
+                // Before whatever a case claims for every host.
+                "portolan.priority": i32::MAX.to_string(),
                 "portolan.respond": format!("200:{}", all.revision),
             });
             all.all.insert("revision".to_owned(), json!({ "labels": labels, "endpoints": [] }));
@@ -142,22 +156,51 @@ impl Lab {
         said(self.get(host, path)?)
     }
 
-    /// One of Envoy's counters.
-    pub fn counter(&self, name: &str) -> Result<u64> {
-        let url = format!("http://127.0.0.1:{}/stats?filter=^{name}$", self.admin);
+    /// One of Envoy's counters, or the sum of those whose names the expression matches.
+    pub fn counter(&self, pattern: &str) -> Result<u64> {
+        let url = format!("http://127.0.0.1:{}/stats?filter=^{pattern}$", self.admin);
         let text = self.client.get(url).send()?.text()?;
-        text.trim()
-            .rsplit(' ')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .with_context(|| format!("{name}: {text:?}"))
+        let values = text.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(values.sum())
     }
 
-    /// Envoy's dump of its configuration.
-    pub fn dump(&self) -> Result<String> {
-        Ok(self.client.get(format!("http://127.0.0.1:{}/config_dump", self.admin)).send()?.text()?)
+    /// Envoy has refused nothing, and no listener was touched.
+    pub fn is_spotless(&self) -> Result<()> {
+        is(self.counter(".*update_rejected")?, 0, "refused by Envoy")?;
+        for what in
+            ["listener_modified", "listener_in_place_updated", "listener_removed", "total_listeners_draining"]
+        {
+            is(self.counter(&format!("listener_manager.{what}"))?, 0, what)?;
+        }
+        is(self.counter("listener_manager.listener_added")?, 1, "listeners")
     }
+
+    /// The keys of the vocabulary that no service has said, but for those about Docker's networks, of which a services
+    /// file has none (the test `docker` shows them).
+    pub fn unused(&self) -> Vec<&'static str> {
+        let services = self.services.blocking_lock();
+        let is_used = |key: &&Key| services.keys.iter().any(|label| is_of(label, key.name));
+        let elsewhere = ["proxy", "port", "network"];
+        KEYS.iter()
+            .filter(|key| !key.is_planned() && !elsewhere.contains(&key.name) && !is_used(key))
+            .map(|key| key.name)
+            .collect()
+    }
+}
+
+/// An endpoint of the services file: its address, and `unhealthy` after it where it shall be so.
+fn endpoint(text: &String) -> Value {
+    match text.split_once(' ') {
+        Some((address, health)) => json!({ "address": address, "health": health }),
+        None => json!(text),
+    }
+}
+
+/// Whether a label without its prefix is one of the key `name`.
+fn is_of(label: &str, name: &str) -> bool {
+    let key =
+        label.strip_prefix("routes.").and_then(|rest| rest.split_once('.')).map_or(label, |(_, key)| key);
+    name.strip_suffix('*').map_or(key == name, |family| key.starts_with(family))
 }
 
 /// A client that follows no redirect, and comes from `from` if it says.

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// One web server on loopback, until this is dropped. It speaks HTTP/1.1 and, to those who begin so, HTTP/2.
@@ -36,9 +37,21 @@ pub struct State {
     status: AtomicU16,
     /// How many requests are under way.
     busy: AtomicUsize,
+    /// Whether requests of `/gate` are answered.
+    gate: watch::Sender<bool>,
 }
 
 impl State {
+    fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            requests: AtomicUsize::new(0),
+            status: AtomicU16::new(200),
+            busy: AtomicUsize::new(0),
+            gate: watch::Sender::new(false),
+        })
+    }
+
     /// How many requests have come, those of health checks aside.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
@@ -48,6 +61,11 @@ impl State {
         self.busy.load(Ordering::SeqCst)
     }
 
+    /// Lets those go who wait at the gate.
+    pub fn open_gate(&self) {
+        self.gate.send_replace(true);
+    }
+
     pub fn answers(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
@@ -55,12 +73,7 @@ impl State {
 
 impl Upstream {
     pub fn start(runtime: &Handle, name: &str) -> Result<Self> {
-        let state = Arc::new(State {
-            name: name.to_owned(),
-            requests: AtomicUsize::new(0),
-            status: AtomicU16::new(200),
-            busy: AtomicUsize::new(0),
-        });
+        let state = State::new(name);
         let shared = Arc::clone(&state);
         let (port, server) = listen(runtime, move |stream| connection(stream, Arc::clone(&shared)))?;
         Ok(Self { port, state, _server: server })
@@ -68,12 +81,7 @@ impl Upstream {
 
     /// One that takes each request and closes the connection without a word.
     pub fn start_resetting(runtime: &Handle, name: &str) -> Result<Self> {
-        let state = Arc::new(State {
-            name: name.to_owned(),
-            requests: AtomicUsize::new(0),
-            status: AtomicU16::new(200),
-            busy: AtomicUsize::new(0),
-        });
+        let state = State::new(name);
         let shared = Arc::clone(&state);
         let (port, server) = listen(runtime, move |mut stream| {
             let state = Arc::clone(&shared);
@@ -147,6 +155,10 @@ async fn answer(
     let body = request.body_mut().collect().await.map(|body| body.to_bytes().len()).unwrap_or_default();
     if let Some(millis) = path.strip_prefix("/slow/").and_then(|millis| millis.parse().ok()) {
         tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+    if path == "/gate" {
+        // It ends with the server where nobody opens it.
+        let _ = state.gate.subscribe().wait_for(|open| *open).await;
     }
     drop(busy);
     let mut about = about;

@@ -28,7 +28,7 @@ pub struct Key {
     /// A value of it.
     pub example: &'static str,
     /// The key without which this one says nothing.
-    pub(super) needs: Option<&'static str>,
+    pub needs: Option<&'static str>,
     pub(super) read: Read,
 }
 
