@@ -96,6 +96,7 @@ fn trials(labs: Option<&[Arc<Lab>; 2]>) -> Vec<Trial> {
         resilience::a_request_that_takes_too_long_is_ended,
         resilience::a_request_that_reached_nobody_is_tried_on_another_container,
         resilience::an_answer_is_tried_again_only_where_a_label_says_so,
+        resilience::a_read_that_a_container_broke_off_is_tried_again_and_a_write_is_told,
         resilience::a_container_that_fails_again_and_again_is_left_alone,
         resilience::more_at_a_time_than_a_limit_allows_is_503,
         resilience::envoy_asks_for_health_as_well,

@@ -59,7 +59,6 @@ pub fn a_request_that_reached_nobody_is_tried_on_another_container(lab: &Lab) ->
 
 pub fn an_answer_is_tried_again_only_where_a_label_says_so(lab: &Lab) -> Result<()> {
     let (good, bad) = (lab.upstream("good")?, lab.upstream("bad")?);
-    let resetting = Upstream::start_resetting(lab.runtime.handle(), "resetting")?;
     bad.state.answers(500);
     let labels = [
         ("host", "again.test"),
@@ -72,12 +71,48 @@ pub fn an_answer_is_tried_again_only_where_a_label_says_so(lab: &Lab) -> Result<
     ensure!(all.iter().all(|status| *status == 200), "{all:?}");
     ensure!(bad.state.requests() >= 5, "the bad one was asked {} times", bad.state.requests());
     let all = statuses(lab, "again-plain.test", "/status", 20)?;
-    is(all.iter().filter(|status| **status == 500).count(), 10, "an answer is an answer")?;
-    let labels = [("host", "reset.test"), ("outlier", "off"), ("retries", "2:reset")];
+    is(all.iter().filter(|status| **status == 500).count(), 10, "an answer is an answer")
+}
+
+pub fn a_read_that_a_container_broke_off_is_tried_again_and_a_write_is_told(lab: &Lab) -> Result<()> {
+    let good = lab.upstream("good")?;
+    let resetting = Upstream::start_resetting(lab.runtime.handle(), "resetting")?;
+    let labels = [
+        ("host", "reset.test"),
+        ("outlier", "off"),
+        ("routes.reads.host", "reset-reads.test"),
+        ("routes.reads.methods", "GET,HEAD"),
+        ("routes.writes.host", "reset-writes.test"),
+        ("routes.writes.methods", "POST,PUT"),
+        ("routes.all.host", "reset-all.test"),
+        ("routes.all.retries", "2:reset"),
+        ("routes.none.host", "reset-none.test"),
+        ("routes.none.retries", "0"),
+    ];
     lab.serve("reset", &labels, &[good.address(), resetting.address()])?;
-    let all = statuses(lab, "reset.test", "/", 20)?;
-    ensure!(all.iter().all(|status| *status == 200), "{all:?}");
-    ensure!(resetting.state.requests() > 0, "the resetting one was never asked");
+    let reset = |host: &str, method: &Method| -> Result<usize> {
+        let mut reset = 0;
+        for _ in 0..20 {
+            let answer = lab.request(method.clone(), host, "/").send()?;
+            let told = header(&answer, "x-portolan-reason") == "connection-lost; service=reset";
+            ensure!(told == (status(&answer) == 503) && (told || status(&answer) == 200), "{answer:?}");
+            reset += usize::from(told);
+        }
+        Ok(reset)
+    };
+    for (host, method, expected) in [
+        ("reset.test", Method::GET, 0),
+        ("reset.test", Method::OPTIONS, 0),
+        ("reset.test", Method::POST, 10),
+        ("reset.test", Method::DELETE, 10),
+        ("reset-reads.test", Method::HEAD, 0),
+        ("reset-writes.test", Method::PUT, 10),
+        ("reset-all.test", Method::POST, 0),
+        ("reset-none.test", Method::GET, 10),
+    ] {
+        is(reset(host, &method)?, expected, &format!("{method} {host}: broken off for the client"))?;
+    }
+    ensure!(resetting.state.requests() > 40, "the resetting one was asked");
     Ok(())
 }
 
