@@ -111,7 +111,12 @@ pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Servic
         .into(),
         message: absent.why.to_string(),
     });
-    pb::Service { name: service.name.to_string(), endpoints: endpoints.collect(), absent: absent.collect() }
+    pb::Service {
+        name: service.name.to_string(),
+        endpoints: endpoints.collect(),
+        absent: absent.collect(),
+        drain: service.options.drain.try_into().ok(),
+    }
 }
 
 #[cfg(test)]

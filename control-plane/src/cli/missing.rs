@@ -100,7 +100,8 @@ pub(super) mod tests {
         clients: &[pb::ServiceClient],
     ) -> pb::WatchServiceResponse {
         let name = "shop/web".to_owned();
-        let service = pb::Service { name, endpoints: endpoints.to_vec(), absent: absent.to_vec() };
+        let service =
+            pb::Service { name, endpoints: endpoints.to_vec(), absent: absent.to_vec(), drain: None };
         pb::WatchServiceResponse { service: Some(service), clients: clients.to_vec(), stale: false }
     }
 

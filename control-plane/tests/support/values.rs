@@ -44,6 +44,7 @@ const VALUES: &[(&str, &[&str])] = &[
     ("max-connections", &["1", "1000000"]),
     ("max-requests", &["7"]),
     ("max-pending", &["8"]),
+    ("drain", &["1s", "2m"]),
     ("version", &["v1", "v2", "2026.1"]),
     ("weight", &["0", "1", "10000"]),
     ("mirror", &["one", "shop/web:1%", "nobody:100%"]),

@@ -182,7 +182,7 @@ impl Lab {
         let is_used = |key: &&Key| services.keys.iter().any(|label| is_of(label, key.name));
         let elsewhere = ["proxy", "port", "network"];
         KEYS.iter()
-            .filter(|key| !key.is_planned() && !elsewhere.contains(&key.name) && !is_used(key))
+            .filter(|key| !elsewhere.contains(&key.name) && !is_used(key))
             .map(|key| key.name)
             .collect()
     }

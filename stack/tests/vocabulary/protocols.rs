@@ -94,7 +94,7 @@ pub fn https_is_spoken_to_a_container_with_any_certificate(lab: &Lab) -> Result<
 
 pub fn grpc_passes_calls_and_streams(lab: &Lab) -> Result<()> {
     // The control plane is a gRPC server, with reflection (a stream both ways), health and a watch (a stream of answers).
-    let labels = [("host", "grpc.test"), ("protocol", "grpc")];
+    let labels = [("host", "grpc.test"), ("protocol", "grpc"), ("drain", "77s")];
     lab.serve("grpc", &labels, &[format!("127.0.0.1:{}", lab.grpc)])?;
     let grpcurl = tools::GRPCURL.find()?;
     let call = |arguments: &[&str]| -> Result<(bool, String)> {
@@ -110,6 +110,8 @@ pub fn grpc_passes_calls_and_streams(lab: &Lab) -> Result<()> {
     ensure!(ok && services.contains("portolan.v1.InspectService"), "reflection: {services}");
     let (ok, health) = call(&[&edge, "grpc.health.v1.Health/Check"])?;
     ensure!(ok && health.contains("SERVING"), "a call: {health}");
+    let (ok, view) = call(&[&edge, "portolan.v1.InspectService/GetView"])?;
+    ensure!(ok && view.contains("\"drain\": \"77s\""), "how long a rollout waits: {view}");
     // The stream goes on beyond the 15 s of other routes' whole requests; here it is ended by its own client.
     let watch =
         ["-max-time", "1", "-d", "{\"service\":\"grpc\"}", &edge, "portolan.v1.InspectService/WatchService"];

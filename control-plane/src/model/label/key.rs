@@ -39,21 +39,13 @@ pub(super) enum Read {
     Service(&'static dyn Reads<Claims>),
     /// One route; short form and `routes.<name>.<key>`.
     Route(&'static dyn Reads<Draft>),
-    /// The whole workload, in a later version.
-    PlannedService,
 }
 
 impl Key {
     /// Whether it is about the whole container, and not about one route.
     #[must_use]
     pub const fn is_of_service(&self) -> bool {
-        matches!(self.read, Read::Service(_) | Read::PlannedService)
-    }
-
-    /// Whether it is known by name only, and refused.
-    #[must_use]
-    pub const fn is_planned(&self) -> bool {
-        matches!(self.read, Read::PlannedService)
+        matches!(self.read, Read::Service(_))
     }
 
     /// The same value as this version writes it.
@@ -61,7 +53,6 @@ impl Key {
         match &self.read {
             Read::Service(reads) => reads.print(value),
             Read::Route(reads) => reads.print(value),
-            Read::PlannedService => Err(planned(self.name)),
         }
     }
 
@@ -94,13 +85,22 @@ impl<Into, T: Value> Reads<Into> for Set<Into, T> {
 /// The same for a family, whose members have names.
 struct SetMember<Into, T> {
     name: fn(&str) -> Result<String, Mistake>,
-    set: fn(&mut Into, String, T),
+    /// Whether it was named before.
+    set: fn(&mut Into, String, T) -> bool,
 }
 
 impl<Into, T: Value> Reads<Into> for SetMember<Into, T> {
     fn read(&self, into: &mut Into, member: &str, value: &str) -> Result<(), Mistake> {
         let name = (self.name)(member)?;
-        T::parse(value).map(|value| (self.set)(into, name, value))
+        if (self.set)(into, name.clone(), T::parse(value)?) {
+            return Err(Mistake::new(
+                format!(
+                    "another label is about {name} as well: to HTTP capitals and small letters are the same"
+                ),
+                "remove one of the two",
+            ));
+        }
+        Ok(())
     }
 
     fn print(&self, value: &str) -> Result<String, Mistake> {
@@ -144,7 +144,7 @@ macro_rules! family {
             $example,
             Read::Route(&SetMember::<Draft, $type> {
                 name: $member,
-                set: |$draft, name, $value| drop($map.insert(name, $value)),
+                set: |$draft, name, $value| $map.insert(name, $value).is_some(),
             }),
         )
     };
@@ -175,7 +175,7 @@ pub static KEYS: &[Key] = &[
     }),
     service!("protocol", "http", "grpc", |c, v: Protocol| c.backend.protocol = v),
     service!("health", "require", "ignore", |c, v: HealthRule| c.health = v),
-    row("drain", "10s", "30s", Read::PlannedService),
+    service!("drain", "10s", "30s", |c, v: Span| c.backend.drain = v.0),
     service!("health.path", "off", "/health", |c, v: CheckPath| c.check.path = Some(v.0)),
     service!("health.interval", "5s", "10s", |c, v: Span| c.check.interval = v.0).needs("health.path"),
     service!("health.timeout", "1s", "500ms", |c, v: Span| c.check.timeout = v.0).needs("health.path"),
@@ -232,17 +232,9 @@ pub(super) fn find(key: &str) -> Option<(&'static Key, &str)> {
     })
 }
 
-/// A key that means something, and not yet here: better said than passed over.
-pub(super) fn planned(key: &str) -> Mistake {
-    Mistake::new(
-        format!("{key} is not supported yet, and without it the route would do something else than it says"),
-        "remove the label, or use a version of Portolan that has it",
-    )
-}
-
 /// A key that is not in the table.
 pub(super) fn unknown(key: &str, prefix: &str, route: &str) -> Mistake {
-    let usable = |row: &&Key| !row.is_planned() && (!row.is_of_service() || route == super::DEFAULT_ROUTE);
+    let usable = |row: &&Key| !row.is_of_service() || route == super::DEFAULT_ROUTE;
     let distance = |row: &Key| match row.name.strip_suffix(".*") {
         // Of a family the first word counts.
         Some(family) => {

@@ -216,13 +216,11 @@ impl Reader<'_> {
 
     /// The short form: about the whole workload, or about the route `default`.
     fn short(&mut self, key: &str, label: &str, value: &str) -> Result<(), Mistake> {
-        let Some((row, member)) = key::find(key).filter(|(row, _)| row.is_of_service()) else {
+        let found = key::find(key).map(|(row, member)| (row, &row.read, member));
+        let Some((row, Read::Service(reads), member)) = found else {
             return self.named(DEFAULT_ROUTE, key, label, value);
         };
-        let read = match &row.read {
-            Read::Service(reads) => reads.read(&mut self.claims, member, value),
-            Read::Route(_) | Read::PlannedService => Err(key::planned(key)),
-        };
+        let read = reads.read(&mut self.claims, member, value);
         self.given.add(row.name, label, value);
         if read.is_err() {
             self.claims.broken.insert(row.name);

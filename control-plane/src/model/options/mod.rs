@@ -19,6 +19,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(15);
 pub const RETRIES: u32 = 2;
 /// Consecutive failures that take a host out, where no label says.
 pub const OUTLIER_FAILURES: u32 = 5;
+/// How long a container that is to be stopped may finish its requests, where no label says.
+pub const DRAIN: Duration = Duration::from_secs(10);
 /// What may be open towards a service at a time, of each kind, where no label says.
 pub const CIRCUIT_BREAKER: u32 = 1_024;
 
@@ -99,6 +101,8 @@ pub struct BackendOptions {
     pub max_requests: u32,
     /// Requests that wait for a connection at a time.
     pub max_pending: u32,
+    /// How long a container that is to be stopped may finish its requests.
+    pub drain: Duration,
 }
 
 impl Default for BackendOptions {
@@ -111,6 +115,7 @@ impl Default for BackendOptions {
             max_connections: CIRCUIT_BREAKER,
             max_requests: CIRCUIT_BREAKER,
             max_pending: CIRCUIT_BREAKER,
+            drain: DRAIN,
         }
     }
 }
