@@ -39,8 +39,10 @@ pub enum Source {
 pub struct Config {
     /// Where gRPC listens: xDS, the admin API, health and reflection.
     pub listen: SocketAddr,
-    /// Where HTTP listens: `/metrics`.
+    /// Where HTTP listens: the dashboard and `/metrics`.
     pub http_listen: SocketAddr,
+    /// How the dashboard is reached.
+    pub dashboard: dashboard::Options,
     /// Where the facts come from.
     pub source: Source,
     /// What turns facts into configuration.
@@ -76,11 +78,19 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let overrides = OverridesSender::new(Overrides::default());
     let control = admin::Control::service(inventories.clone(), overrides.clone());
     let decisions = overrides.subscribe();
+    let dashboard_inventories = inventories.clone();
     parts.spawn(config.publisher.run(inventories, overrides, view_tx, snapshot_tx, parts_stop.clone()));
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
     let registry = dashboard::registry(&xds, freshness.clone());
-    parts.spawn(dashboard::serve(http_listener, registry, parts_stop.clone()));
+    let sources = dashboard::Sources {
+        views: view_rx.clone(),
+        inventories: dashboard_inventories,
+        decisions: decisions.clone(),
+        clients: xds.clients(),
+        freshness: freshness.clone(),
+    };
+    parts.spawn(dashboard::serve(http_listener, registry, sources, config.dashboard, parts_stop.clone()));
     let inspect = admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone());
     let routes = xds.routes().add_service(inspect).add_service(control);
     parts.spawn(serve_grpc(listener, routes, snapshot_rx, freshness, parts_stop.clone()));

@@ -61,8 +61,9 @@ fn resources(case: &Case, in_full: bool) -> String {
         .map(|host| printer.value(host))
         .map(|host| if in_full { host } else { without_policies(host) })
         .collect();
+    let settled = [model::ADMIN_SERVICE, translate::DASHBOARD];
     let clusters =
-        resources.clusters.iter().filter(|cluster| in_full || cluster.name != model::ADMIN_SERVICE);
+        resources.clusters.iter().filter(|cluster| in_full || !settled.contains(&cluster.name.as_str()));
     let clusters: Vec<Value> =
         clusters.map(|cluster| if in_full { printer.value(cluster) } else { json!(cluster.name) }).collect();
     let endpoints: Vec<Value> = if in_full {
