@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::config::core::v3::HealthStatus;
 use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
 use portolan::model;
 use portolan::publish::Publisher;
-use portolan::translate::{self, EdgeOptions, Resources};
+use portolan::translate::{self, EdgeOptions, HostPort, Resources};
 use xds_server::{Resource, Snapshot};
 
 /// Services, each one cluster, one assignment and one host.
@@ -130,6 +130,7 @@ fn edge() -> EdgeOptions {
     EdgeOptions {
         listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
         dashboard_host: "dashboard.localhost".to_owned(),
+        dashboard_at: HostPort { host: "control-plane".to_owned(), port: 18_001 },
         envoy_admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
     }
 }

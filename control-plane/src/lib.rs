@@ -15,6 +15,7 @@ pub mod dashboard;
 pub mod docker;
 pub mod file;
 pub mod inventory;
+pub mod matching;
 pub mod model;
 pub mod overrides;
 pub mod provider;

@@ -81,12 +81,13 @@ impl Publisher {
         let routes = before.filter(|before| Arc::ptr_eq(&before.hosts, &now.hosts));
         let routes = routes.and_then(|_| kept(Kind::Route, translate::ROUTES));
         all.push(routes.unwrap_or_else(|| resource(&translate::routes(now, &self.edge))));
-        let settled = (kept(Kind::Cluster, model::ADMIN_SERVICE), kept(Kind::Listener, translate::LISTENER));
-        match settled {
-            (Some(cluster), Some(listener)) => all.extend([cluster, listener]),
+        let clusters = [model::ADMIN_SERVICE, translate::DASHBOARD].map(|name| kept(Kind::Cluster, name));
+        match (clusters, kept(Kind::Listener, translate::LISTENER)) {
+            ([Some(admin), Some(dashboard)], Some(listener)) => all.extend([admin, dashboard, listener]),
             _ => {
                 let settled = translate::settled(&self.edge);
-                all.extend([resource(&settled.cluster), resource(&settled.listener)]);
+                all.extend(settled.clusters.iter().map(resource));
+                all.push(resource(&settled.listener));
             }
         }
         all

@@ -40,8 +40,10 @@ pub enum Source {
 pub struct Config {
     /// Where gRPC listens: xDS, the admin API, health and reflection.
     pub listen: SocketAddr,
-    /// Where HTTP listens: `/metrics`.
+    /// Where HTTP listens: the dashboard and `/metrics`.
     pub http_listen: SocketAddr,
+    /// How the dashboard is reached.
+    pub dashboard: dashboard::Options,
     /// Where the facts come from.
     pub source: Source,
     /// What turns facts into configuration.
@@ -78,6 +80,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let overrides = OverridesSender::new(Overrides::default());
     let control = admin::Control::service(inventories.clone(), overrides.clone());
     let decisions = overrides.subscribe();
+    let dashboard_inventories = inventories.clone();
     parts.spawn(config.publisher.run(
         inventories,
         timing.clone(),
@@ -89,7 +92,14 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
     let registry = dashboard::registry(&xds, &timing, freshness.clone());
-    parts.spawn(dashboard::serve(http_listener, registry, parts_stop.clone()));
+    let sources = dashboard::Sources {
+        views: view_rx.clone(),
+        inventories: dashboard_inventories,
+        decisions: decisions.clone(),
+        clients: xds.clients(),
+        freshness: freshness.clone(),
+    };
+    parts.spawn(dashboard::serve(http_listener, registry, sources, config.dashboard, parts_stop.clone()));
     let inspect = admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone());
     let routes = xds.routes().add_service(inspect).add_service(control);
     parts.spawn(serve_grpc(listener, routes, snapshot_rx, freshness, parts_stop.clone()));

@@ -64,10 +64,13 @@ mod tests {
             reserved_host: "dashboard.localhost".to_owned(),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 1));
-        Publisher::new(
-            model,
-            EdgeOptions { listen: any, dashboard_host: "dashboard.localhost".to_owned(), envoy_admin: any },
-        )
+        let edge = EdgeOptions {
+            listen: any,
+            dashboard_host: "dashboard.localhost".to_owned(),
+            dashboard_at: "control-plane:18001".parse().unwrap(),
+            envoy_admin: any,
+        };
+        Publisher::new(model, edge)
     }
 
     /// What never comes is a failure, not a test that hangs.

@@ -62,8 +62,9 @@ fn resources(case: &Case, in_full: bool) -> String {
         .map(|host| printer.value(host))
         .map(|host| if in_detail { host } else { without_policies(host) })
         .collect();
+    let settled = [model::ADMIN_SERVICE, translate::DASHBOARD];
     let clusters =
-        resources.clusters.iter().filter(|cluster| in_full || cluster.name != model::ADMIN_SERVICE);
+        resources.clusters.iter().filter(|cluster| in_full || !settled.contains(&cluster.name.as_str()));
     let clusters: Vec<Value> = clusters
         .map(|cluster| if in_detail { printer.value(cluster) } else { json!(cluster.name) })
         .collect();

@@ -36,6 +36,10 @@ impl Plane {
         let config = Config {
             listen: address,
             http_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dashboard: portolan::dashboard::Options {
+                host: "dashboard.localhost".to_owned(),
+                edge_port: 8080,
+            },
             source: Source::Docker(format!("unix://{}", folder.join("docker.sock").display())),
             publisher: Publisher::new(support::options(), support::edge()),
             state_file: Some(folder.join("state")),

@@ -4,6 +4,7 @@
 //! It is for Linux: children are started through `setpriv`, so that none outlives the stack, however that ends.
 
 pub mod binaries;
+pub mod browser;
 pub mod envoy;
 pub mod load;
 pub mod ports;

@@ -70,7 +70,7 @@ fn print_addresses(system: &System) {
         "
     http://frontend.localhost{port}            the page; each load may be served by another replica
     http://backend.localhost{port}/messages    what is stored, as JSON
-    http://dashboard.localhost{port}           Envoy's own pages, for reading
+    http://dashboard.localhost{port}           what is routed where, what is wrong, what just changed
     localhost:{grpc}                      gRPC: grpcurl -plaintext localhost:{grpc} list
 
     {}    edit it, and the routes follow

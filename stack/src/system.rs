@@ -173,6 +173,7 @@ impl System {
                 command.arg("--listen").arg(format!("127.0.0.1:{grpc}"));
                 command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
                 command.arg("--edge-listen").arg(format!("127.0.0.1:{edge}"));
+                command.arg("--dashboard-at").arg(format!("127.0.0.1:{http}"));
                 command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));
             })?;
         self.add(control_plane);

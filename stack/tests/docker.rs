@@ -35,6 +35,7 @@ const TESTS: &[(&str, Test)] = &[
     ("the_dashboard_reads_and_changes_nothing", |system| {
         the_dashboard_reads_and_changes_nothing(&system.site()?)
     }),
+    ("the_dashboard_shows_what_is_routed", |system| the_dashboard_shows_what_is_routed(&system.site()?)),
     ("the_admin_port_is_on_loopback_and_not_published", the_admin_port_is_on_loopback),
     ("every_request_is_in_the_access_log_once", |system| {
         every_request_is_in_the_access_log_once(&system.site()?, || system.log("envoy"))

@@ -81,6 +81,9 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
         test("the_dashboard_reads_and_changes_nothing", |system| {
             the_dashboard_reads_and_changes_nothing(&system.site()?)
         }),
+        test("the_dashboard_shows_what_is_routed", |system| {
+            the_dashboard_shows_what_is_routed(&system.site()?)
+        }),
         test("every_request_is_in_the_access_log_once", |system| {
             let log = system.folder().join("logs/envoy.log");
             every_request_is_in_the_access_log_once(&system.site()?, || Ok(fs::read_to_string(&log)?))

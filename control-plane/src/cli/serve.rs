@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::dashboard;
 use crate::model;
 use crate::publish::Publisher;
 use crate::runtime::{self, Config, Source};
-use crate::translate::EdgeOptions;
+use crate::translate::{EdgeOptions, HostPort};
 
 /// Watch the containers and serve Envoy.
 ///
@@ -21,7 +22,7 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18000")]
     listen: SocketAddr,
 
-    /// Where HTTP listens: /metrics, for Prometheus.
+    /// Where HTTP listens: the dashboard, its JSON under /api/, and /metrics for Prometheus. Nothing can be changed there.
     #[arg(long, env = "PORTOLAN_HTTP_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18001")]
     http_listen: SocketAddr,
 
@@ -37,9 +38,18 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_EDGE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     edge_listen: SocketAddr,
 
-    /// The host name under which Envoy's admin pages are shown, for reading only.
+    /// The host name of the dashboard, under which Envoy's admin pages are as well: for reading only.
     #[arg(long, env = "PORTOLAN_DASHBOARD_HOST", value_name = "HOST", default_value = "dashboard.localhost")]
     dashboard_host: String,
+
+    /// Where --http-listen is, as seen from Envoy.
+    #[arg(
+        long,
+        env = "PORTOLAN_DASHBOARD_AT",
+        value_name = "HOST:PORT",
+        default_value = "control-plane:18001"
+    )]
+    dashboard_at: HostPort,
 
     /// Envoy's admin address, as seen from Envoy.
     #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
@@ -68,6 +78,7 @@ impl Serve {
         let edge = EdgeOptions {
             listen: self.edge_listen,
             dashboard_host: self.dashboard_host,
+            dashboard_at: self.dashboard_at,
             envoy_admin: self.envoy_admin,
         };
         let model =
@@ -75,6 +86,10 @@ impl Serve {
         let config = Config {
             listen: self.listen,
             http_listen: self.http_listen,
+            dashboard: dashboard::Options {
+                host: edge.dashboard_host.clone(),
+                edge_port: edge.listen.port(),
+            },
             source,
             publisher: Publisher::new(model, edge),
             state_file: self.state_file,

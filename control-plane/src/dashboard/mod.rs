@@ -1,4 +1,19 @@
-//! What the control plane shows over HTTP: so far `/metrics`.
+//! What the control plane shows over HTTP: the dashboard, the same as JSON under `/api/`, and `/metrics`. It reads, and
+//! changes nothing.
+//!
+//! ```text
+//! views, inventories, clients, Envoy's statistics --> picture (pure) --> site: pages, /api/
+//!                                                 --> timeline, and live: "changed", over server-sent events
+//! ```
+
+mod live;
+mod map;
+mod pages;
+mod picture;
+mod site;
+mod timeline;
+mod traffic;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +24,22 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use warp::Filter;
+use warp::filters::path::FullPath;
 use warp::http::{Response, StatusCode, header};
-use xds_server::XdsService;
+use xds_server::{Clients, XdsService};
 
-use crate::provider::Freshness;
+use crate::overrides::Overrides;
+use crate::provider::{Freshness, InventoryReceiver};
+use crate::publish::ViewReceiver;
 use crate::timing::Timing;
+
+use site::{Call, Site};
+use timeline::{Recorder, Timeline};
+use traffic::{Interest, Poller};
 
 /// The media type of what `encode` writes (OpenMetrics 1.0, "Overall Structure").
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,15 +78,74 @@ impl Collector for ViewAge {
     }
 }
 
+/// Where the dashboard looks.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// What is made of the containers.
+    pub views: ViewReceiver,
+    /// The containers.
+    pub inventories: InventoryReceiver,
+    /// What was decided by hand.
+    pub decisions: watch::Receiver<Overrides>,
+    /// Who is served.
+    pub clients: Clients,
+    /// How old the view is.
+    pub freshness: Freshness,
+}
+
+/// Settings of the dashboard.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its host name at the edge.
+    pub host: String,
+    /// The port on which the Envoys that are served listen for HTTP: their statistics are there, at `host`.
+    pub edge_port: u16,
+}
+
 /// Answers on `listener` until `stop` is cancelled.
 ///
 /// # Errors
 ///
-/// None so far; the type is that of every part the runtime watches over.
-pub async fn serve(listener: TcpListener, registry: Registry, stop: CancellationToken) -> anyhow::Result<()> {
+/// A template does not parse, or no HTTP client can be made.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    sources: Sources,
+    options: Options,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let registry = Arc::new(registry);
     let metrics = warp::path!("metrics").and(warp::get()).map(move || metrics(&registry));
-    warp::serve(metrics).incoming(listener).graceful(stop.cancelled_owned()).run().await;
+
+    let timeline = Timeline::default();
+    let (revision, revisions) = watch::channel(0);
+    let interest = Interest::new();
+    let (poller, traffic) =
+        Poller::new(sources.clients.clone(), &interest, options.host.clone(), options.edge_port);
+    let site = Site::new(
+        sources.clone(),
+        timeline.clone(),
+        (traffic, interest),
+        revisions,
+        options.host,
+        stop.clone(),
+    )?;
+    let site = Arc::new(site);
+    let pages = warp::method()
+        .and(warp::path::full())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::headers_cloned())
+        .map(move |method, path: FullPath, query, headers| {
+            site.answer(&Call { method, path: path.as_str().to_owned(), query, headers })
+        });
+    let server =
+        warp::serve(metrics.or(pages)).incoming(listener).graceful(stop.clone().cancelled_owned()).run();
+    let server = async {
+        server.await;
+        Ok(())
+    };
+    let follow = live::follow(sources, Recorder::new(timeline), revision, stop.clone());
+    tokio::try_join!(server, follow, poller.run(stop))?;
     Ok(())
 }
 

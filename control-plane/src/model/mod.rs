@@ -21,7 +21,7 @@ mod routes;
 mod topology;
 
 pub use build::{ADMIN_SERVICE, Model, build};
-pub use matching::{Match, PathMatch};
+pub use matching::{HeaderMatch, Match, PathMatch, TextMatch};
 pub use problem::Problem;
 pub use topology::{Absence, Absent, Endpoint, EndpointState, Host, Route, Service, ServiceName, Topology};
 

@@ -1,13 +1,19 @@
-//! Envoy's own admin pages at the dashboard's host: for reading only.
+//! The dashboard's host: the control plane's pages, and Envoy's own admin pages under a prefix. For reading only.
 //!
 //! The admin interface listens on loopback inside Envoy's container and is published nowhere. GET and HEAD pass, and
 //! it answers 405 itself to a GET that would change something; every other method is refused before it gets there.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints};
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, address};
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
+};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::redirect_action::{
     PathRewriteSpecifier, RedirectResponseCode,
@@ -27,27 +33,54 @@ use super::cluster::at;
 use super::local_reply::header;
 use super::matching::at as matching;
 use super::route::answer;
-use super::{EdgeOptions, duration};
+use super::{EdgeOptions, HostPort, duration};
 
 /// The model keeps every service from having this name.
 const CLUSTER: &str = ADMIN_SERVICE;
-/// No host and no service has a colon in its name, so none has this one.
-const NAME: &str = "portolan:dashboard";
+/// The name of the dashboard's cluster, routes and virtual host. No host and no service has a colon in its name, so none
+/// has this one.
+pub(super) const NAME: &str = "portolan:dashboard";
 /// Where the admin pages are.
 const PREFIX: &str = "/envoy/";
 /// Admin paths that people and scripts know by heart answer at the root as well.
 const WELL_KNOWN: [&str; 6] = ["/clusters", "/config_dump", "/listeners", "/ready", "/server_info", "/stats"];
+/// Where the dashboard says that something changed.
+const EVENTS: &str = "/events";
 /// A page of a large system takes a while to print.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(super) fn cluster(edge: &EdgeOptions) -> Cluster {
-    let endpoint = LbEndpoint { host_identifier: Some(at(edge.envoy_admin)), ..Default::default() };
+/// Envoy's own pages.
+pub(super) fn admin_cluster(edge: &EdgeOptions) -> Cluster {
+    a_cluster(CLUSTER, DiscoveryType::Static, at(edge.envoy_admin))
+}
+
+/// The control plane's pages.
+pub(super) fn pages_cluster(edge: &EdgeOptions) -> Cluster {
+    let HostPort { host, port } = &edge.dashboard_at;
+    match host.parse() {
+        Ok(ip) => a_cluster(NAME, DiscoveryType::Static, at(SocketAddr::new(ip, *port))),
+        Err(_) => a_cluster(NAME, DiscoveryType::StrictDns, named(host, *port)),
+    }
+}
+
+fn named(host: &str, port: u16) -> HostIdentifier {
+    let socket = SocketAddress {
+        address: host.to_owned(),
+        port_specifier: Some(PortSpecifier::PortValue(port.into())),
+        ..Default::default()
+    };
+    let address = Address { address: Some(address::Address::SocketAddress(socket)) };
+    HostIdentifier::Endpoint(Endpoint { address: Some(address), ..Default::default() })
+}
+
+fn a_cluster(name: &str, discovery: DiscoveryType, endpoint: HostIdentifier) -> Cluster {
+    let endpoint = LbEndpoint { host_identifier: Some(endpoint), ..Default::default() };
     Cluster {
-        name: CLUSTER.to_owned(),
-        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32)),
+        name: name.to_owned(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery as i32)),
         connect_timeout: duration(Duration::from_secs(1)),
         load_assignment: Some(ClusterLoadAssignment {
-            cluster_name: CLUSTER.to_owned(),
+            cluster_name: name.to_owned(),
             endpoints: vec![LocalityLbEndpoints { lb_endpoints: vec![endpoint], ..Default::default() }],
             ..Default::default()
         }),
@@ -56,14 +89,11 @@ pub(super) fn cluster(edge: &EdgeOptions) -> Cluster {
 }
 
 pub(super) fn virtual_host(edge: &EdgeOptions) -> VirtualHost {
-    let mut routes = vec![refuse_changes(), to_prefix("/"), to_prefix("/envoy"), admin(PREFIX, Some("/"))];
+    let mut routes = vec![refuse_changes(), to_prefix("/envoy"), admin(PREFIX, Some("/"))];
     routes.extend(WELL_KNOWN.iter().map(|path| admin(path, None)));
-    routes.push(answer(
-        "portolan:dashboard-unknown",
-        PathSpecifier::Prefix("/".to_owned()),
-        404,
-        "There is no such page here; Envoy's own pages are under /envoy/.\n",
-    ));
+    // Open for as long as the page is.
+    routes.push(pages(PathSpecifier::Path(EVENTS.to_owned()), Duration::ZERO));
+    routes.push(pages(PathSpecifier::Prefix("/".to_owned()), TIMEOUT));
     VirtualHost {
         name: NAME.to_owned(),
         domains: vec![edge.dashboard_host.to_ascii_lowercase()],
@@ -104,6 +134,20 @@ fn to_prefix(path: &str) -> Route {
         action: Some(Action::Redirect(RedirectAction {
             path_rewrite_specifier: Some(PathRewriteSpecifier::PathRedirect(PREFIX.to_owned())),
             response_code: RedirectResponseCode::Found as i32,
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+/// The control plane's own pages.
+fn pages(path: PathSpecifier, timeout: Duration) -> Route {
+    Route {
+        name: NAME.to_owned(),
+        r#match: Some(matching(path)),
+        action: Some(Action::Route(RouteAction {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(NAME.to_owned())),
+            timeout: duration(timeout),
             ..Default::default()
         })),
         ..Default::default()

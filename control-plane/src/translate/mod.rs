@@ -14,7 +14,8 @@ mod per_route;
 mod route;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -34,22 +35,54 @@ use crate::model::{Service, Topology};
 pub const LISTENER: &str = "http";
 /// The name of its route configuration.
 pub const ROUTES: &str = "http";
+/// The name of the dashboard's cluster.
+pub const DASHBOARD: &str = dashboard::NAME;
 
 /// How the edge looks, apart from what the containers ask for.
 #[derive(Debug, Clone)]
 pub struct EdgeOptions {
     /// The address on which Envoy listens for HTTP, as seen from Envoy.
     pub listen: SocketAddr,
-    /// The host name under which Envoy's admin pages are shown, for reading only.
+    /// The host name of the dashboard, under which Envoy's admin pages are shown as well: for reading only.
     pub dashboard_host: String,
+    /// Where the control plane's HTTP port is, as seen from Envoy.
+    pub dashboard_at: HostPort,
     /// Envoy's admin address, as seen from Envoy.
     pub envoy_admin: SocketAddr,
+}
+
+/// A name or an address, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name that Envoy can resolve, or an IP address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    /// `control-plane:18001`, `10.0.0.1:18001`, `[::1]:18001`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("{text:?} is not HOST:PORT; write a name or an address, and a port: control-plane:18001")
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if host.parse::<IpAddr>().is_err() && (host.is_empty() || !host.bytes().all(is_name)) {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
 }
 
 /// Everything Envoy is told.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources {
-    /// One cluster a service, and one for Envoy's own admin pages.
+    /// One cluster a service, one for the dashboard and one for Envoy's own admin pages.
     pub clusters: Vec<Cluster>,
     /// One assignment a service, an empty one where no container is ready.
     pub endpoints: Vec<ClusterLoadAssignment>,
@@ -62,10 +95,10 @@ pub struct Resources {
 /// Envoy's messages for `topology`.
 #[must_use]
 pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
-    let Settled { cluster, listener } = settled(edge);
+    let Settled { clusters, listener } = settled(edge);
     let services = topology.services.values();
     Resources {
-        clusters: services.clone().map(|service| cluster::of_service(service)).chain([cluster]).collect(),
+        clusters: services.clone().map(|service| cluster::of_service(service)).chain(clusters).collect(),
         endpoints: services.map(|service| assignment(service)).collect(),
         listeners: vec![listener],
         routes: vec![routes(topology, edge)],
@@ -75,8 +108,8 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
 /// What depends on settings alone.
 #[derive(Debug)]
 pub struct Settled {
-    /// Envoy's own admin pages.
-    pub cluster: Cluster,
+    /// Envoy's own admin pages, and the dashboard.
+    pub clusters: [Cluster; 2],
     /// The HTTP listener.
     pub listener: Listener,
 }
@@ -84,7 +117,8 @@ pub struct Settled {
 /// What depends on settings alone.
 #[must_use]
 pub fn settled(edge: &EdgeOptions) -> Settled {
-    Settled { cluster: dashboard::cluster(edge), listener: listener::http(edge) }
+    let clusters = [dashboard::admin_cluster(edge), dashboard::pages_cluster(edge)];
+    Settled { clusters, listener: listener::http(edge) }
 }
 
 /// The cluster of a service.
@@ -131,4 +165,24 @@ fn duration(duration: Duration) -> Option<PbDuration> {
 
 const fn uint(value: u32) -> Option<UInt32Value> {
     Some(UInt32Value { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_its_port_is_read_and_nothing_else_is() {
+        let read = |text: &str| text.parse::<HostPort>().map(|read| (read.host, read.port));
+        for (text, host) in [
+            ("control-plane:18001", "control-plane"),
+            ("127.0.0.1:18001", "127.0.0.1"),
+            ("[::1]:18001", "::1"),
+        ] {
+            assert_eq!(read(text), Ok((host.to_owned(), 18001)));
+        }
+        for text in ["", ":", "a", "a:", ":1", "a:0", "a:70000", "http://a:1", "a b:1", "[x y]:1"] {
+            assert!(read(text).unwrap_err().contains("is not HOST:PORT"), "{text}");
+        }
+    }
 }

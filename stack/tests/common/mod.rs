@@ -198,8 +198,8 @@ pub fn without_its_store_the_backend_answers_503(site: &Site) -> Result<()> {
 }
 
 pub fn the_dashboard_reads_and_changes_nothing(site: &Site) -> Result<()> {
-    let root = site.get(DASHBOARD, "/")?;
-    ensure!(status(&root) == 302 && header(&root, "location").ends_with("/envoy/"), "{root:?}");
+    let bare = site.get(DASHBOARD, "/envoy")?;
+    ensure!(status(&bare) == 302 && header(&bare, "location").ends_with("/envoy/"), "{bare:?}");
     let admin = site.get(DASHBOARD, "/envoy/")?.text()?;
     ensure!(admin.contains("<title>Envoy Admin</title>"), "{admin}");
     let links: BTreeSet<&str> =
@@ -222,6 +222,11 @@ pub fn the_dashboard_reads_and_changes_nothing(site: &Site) -> Result<()> {
         "logging?level=debug",
         "reset_counters",
         "runtime_modify?a=b",
+        // What the control plane lets an admin do, by any name it could have here.
+        "drain",
+        "undrain",
+        "api/drain",
+        "portolan.v1.AdminService/Drain",
     ];
     for change in changes {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
@@ -237,6 +242,55 @@ pub fn the_dashboard_reads_and_changes_nothing(site: &Site) -> Result<()> {
     }
     ensure!(status(&site.get(DASHBOARD, "/ready")?) == 200, "Envoy is as it was");
     Ok(())
+}
+
+/// The dashboard's own pages, through Envoy.
+pub fn the_dashboard_shows_what_is_routed(site: &Site) -> Result<()> {
+    for (path, words) in [
+        ("/", &["frontend.localhost", "backend.localhost", "Endpoints"][..]),
+        ("/routes", &["frontend.localhost", "backend.localhost"]),
+        ("/services", &["frontend-1", "frontend-3", "backend-1", "healthy"]),
+        ("/problems", &["Every label is understood"]),
+        ("/envoys", &["edge", "up to date", "cluster", "endpoint", "listener", "route"]),
+        ("/timeline", &["published", "acknowledged"]),
+    ] {
+        let page = site.get(DASHBOARD, path)?;
+        ensure!(status(&page) == 200, "GET {path}: {page:?}");
+        let policy = header(&page, "content-security-policy");
+        ensure!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        ensure!(header(&page, "x-content-type-options") == "nosniff", "{path}: {page:?}");
+        let text = page.text()?;
+        for word in words {
+            ensure!(text.contains(word), "{path} does not say {word:?}:\n{text}");
+        }
+    }
+    let unknown = site.get(DASHBOARD, "/no-such-page")?;
+    ensure!(status(&unknown) == 404 && unknown.text()?.contains("There is no such page"), "it says so");
+    let services: Value = site.get(DASHBOARD, "/api/services")?.json()?;
+    let frontend = services["services"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|service| service["name"].as_str().is_some_and(|name| name.ends_with("frontend")));
+    let frontend = frontend.context("no frontend")?;
+    ensure!(frontend["endpoints_ready"] == 3 && frontend["state"] == "ready", "{frontend}");
+    let clients = until("Envoy is up to date", LIMIT, || {
+        let clients: Value = site.get(DASHBOARD, "/api/clients")?.json()?;
+        ensure!(clients["clients"][0]["state"] == "current", "{clients}");
+        Ok(clients)
+    })?;
+    ensure!(
+        clients["clients"][0]["agent"].as_str().is_some_and(|agent| agent.starts_with("envoy 1.")),
+        "{clients}"
+    );
+    let rates = || {
+        site.get(FRONTEND, "/")?;
+        let services: Value = site.get(DASHBOARD, "/api/services?q=frontend")?.json()?;
+        let rate = &services["services"][0]["traffic"]["requests_per_second"];
+        ensure!(rate.as_f64().is_some_and(|rate| rate > 0.0), "{services}");
+        Ok(())
+    };
+    until("Envoy's statistics are shown", LIMIT, rates)
 }
 
 pub fn every_request_is_in_the_access_log_once(site: &Site, log: impl Fn() -> Result<String>) -> Result<()> {
@@ -310,11 +364,11 @@ pub fn everything_in_envoy_came_over_ads(site: &Site) -> Result<()> {
     ensure!(bootstrap["dynamic_resources"]["ads_config"]["api_type"] == "DELTA_GRPC", "{bootstrap}");
     let count = |kind: &str, key: &str| section(kind)[key].as_array().map_or(0, Vec::len);
     ensure!(
-        count("ClustersConfigDump", "dynamic_active_clusters") == 3,
-        "frontend, backend and the admin pages"
+        count("ClustersConfigDump", "dynamic_active_clusters") == 4,
+        "frontend, backend, the dashboard and the admin pages"
     );
     ensure!(count("ListenersConfigDump", "dynamic_listeners") == 1, "one listener");
     ensure!(count("RoutesConfigDump", "dynamic_route_configs") == 1, "one route configuration");
-    ensure!(count("EndpointsConfigDump", "dynamic_endpoint_configs") == 3, "their assignments");
+    ensure!(count("EndpointsConfigDump", "dynamic_endpoint_configs") == 4, "their assignments");
     Ok(())
 }

@@ -1,0 +1,139 @@
+//! What keeps the pages fresh: the part that watches for changes, and the stream of events that says so.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::stream::{self, Stream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+use warp::sse::Event;
+
+use super::Sources;
+use super::pages::rate_in_words;
+use super::timeline::Recorder;
+use super::traffic::{Interest, Traffic};
+
+/// Changes that come closer together are one: a page asks at most this often.
+const SPACING: Duration = Duration::from_millis(100);
+/// An open page is somebody who looks.
+const LOOKS: Duration = Duration::from_secs(5);
+
+/// Writes the timeline, and counts changes for the pages, until `stop` is cancelled.
+pub(super) async fn follow(
+    sources: Sources,
+    mut recorder: Recorder,
+    revision: watch::Sender<u64>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Sources { mut views, mut inventories, mut decisions, clients, mut freshness } = sources;
+    let mut streams = clients.changes();
+    loop {
+        let now = SystemTime::now();
+        streams.borrow_and_update();
+        decisions.borrow_and_update();
+        let inventory = inventories.borrow_and_update().clone();
+        if let Some(inventory) = inventory {
+            recorder.see_containers(&inventory, now);
+        }
+        let view = views.borrow_and_update().clone();
+        if let Some(view) = view {
+            recorder.see_view(&view, now);
+            recorder.see_clients(&clients.list(), &view.snapshot, now);
+        }
+        revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+        let ended = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = views.changed() => changed.is_err(),
+            changed = inventories.changed() => changed.is_err(),
+            changed = decisions.changed() => changed.is_err(),
+            changed = streams.changed() => changed.is_err(),
+            () = freshness.turn() => false,
+        };
+        if ended {
+            // The control plane is stopping: what it knows does not change any more.
+            stop.cancelled().await;
+            return Ok(());
+        }
+        // Long enough to be one change, short enough to be seen at once.
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(SPACING) => {}
+        }
+    }
+}
+
+struct Watching {
+    revision: watch::Receiver<u64>,
+    traffic: watch::Receiver<Traffic>,
+    interest: Interest,
+    stop: CancellationToken,
+    /// One of the places for those who watch.
+    _place: OwnedSemaphorePermit,
+    first: bool,
+}
+
+/// One event a change, `changed` or `traffic`, until the client leaves or `stop` is cancelled. Nothing is queued: who
+/// was busy hears of the newest.
+pub(super) fn events(
+    mut revision: watch::Receiver<u64>,
+    traffic: watch::Receiver<Traffic>,
+    interest: Interest,
+    place: OwnedSemaphorePermit,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    revision.mark_changed();
+    let watching = Watching { revision, traffic, interest, stop, _place: place, first: true };
+    stream::unfold(watching, |mut watching| async move {
+        let event = watching.next().await?;
+        Some((Ok(event), watching))
+    })
+}
+
+impl Watching {
+    async fn next(&mut self) -> Option<Event> {
+        if std::mem::take(&mut self.first) {
+            // At once, so that a page that was loaded before something changed, or came back, asks again.
+            return Some(changed(*self.revision.borrow_and_update()));
+        }
+        loop {
+            self.interest.show();
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                changed_ = self.revision.changed() => {
+                    changed_.ok()?;
+                    return Some(changed(*self.revision.borrow_and_update()));
+                }
+                changed = self.traffic.changed() => {
+                    changed.ok()?;
+                    return Some(traffic_event(&self.traffic.borrow_and_update()));
+                }
+                () = tokio::time::sleep(LOOKS) => {}
+            }
+        }
+    }
+}
+
+fn changed(revision: u64) -> Event {
+    Event::default().event("changed").data(revision.to_string())
+}
+
+/// Service by service what stands on the page.
+fn traffic_event(traffic: &Traffic) -> Event {
+    let words = match traffic {
+        Traffic::Missing(_) => serde_json::Map::new(),
+        Traffic::Known(services) => services
+            .iter()
+            .map(|(service, rates)| {
+                let words = rate_in_words(rates.requests_per_second, rates.errors_per_second, rates.p95_ms);
+                (service.clone(), words.into())
+            })
+            .collect(),
+    };
+    Event::default().event("traffic").data(serde_json::Value::Object(words).to_string())
+}
+
+/// At most this many watch at a time: each is a connection that stays open.
+pub(super) fn places() -> Arc<tokio::sync::Semaphore> {
+    Arc::new(tokio::sync::Semaphore::new(100))
+}

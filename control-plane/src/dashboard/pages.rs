@@ -1,0 +1,215 @@
+//! The pages. handlebars escapes every value it puts in.
+
+use anyhow::Context;
+use handlebars::{
+    Context as Data, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::picture::Summary;
+
+const TEMPLATES: [(&str, &str); 8] = [
+    ("layout", include_str!("templates/layout.html")),
+    ("overview", include_str!("templates/overview.html")),
+    ("routes", include_str!("templates/routes.html")),
+    ("services", include_str!("templates/services.html")),
+    ("problems", include_str!("templates/problems.html")),
+    ("envoys", include_str!("templates/envoys.html")),
+    ("timeline", include_str!("templates/timeline.html")),
+    ("message", include_str!("templates/message.html")),
+];
+
+/// A page, and what stands around it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Page<'a> {
+    /// Its name, which is that of its template too.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// Where its filter asks again; empty where there is nothing to filter.
+    pub(crate) path: &'static str,
+    pub(crate) menu: Vec<Link>,
+    /// What it is filtered by.
+    pub(crate) filter: String,
+    /// The URL that was asked about.
+    pub(crate) url: String,
+    /// What to append to a host's name: the port by which the page was asked for.
+    pub(crate) port: String,
+    pub(crate) version: &'static str,
+    pub(crate) summary: Option<&'a Summary>,
+    pub(crate) body: Value,
+}
+
+/// An entry of the menu.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Link {
+    pub(crate) href: &'static str,
+    pub(crate) title: &'static str,
+    /// Whether it is the page itself.
+    pub(crate) here: bool,
+    /// How many things need a look there.
+    pub(crate) problems: usize,
+}
+
+/// All templates, ready to be filled in.
+#[derive(Debug)]
+pub(crate) struct Templates(Handlebars<'static>);
+
+impl Templates {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let mut handlebars = Handlebars::new();
+        handlebars.set_strict_mode(true);
+        handlebars.set_prevent_indent(true);
+        for (name, text) in TEMPLATES {
+            handlebars
+                .register_template_string(name, text)
+                .with_context(|| format!("the template {name} does not parse"))?;
+        }
+        handlebars.register_helper("state", Box::new(state));
+        handlebars.register_helper("tone", Box::new(tone_of));
+        handlebars.register_helper("age", Box::new(age));
+        handlebars.register_helper("rate", Box::new(rate));
+        handlebars.register_helper("clock", Box::new(clock));
+        handlebars.register_helper("short", Box::new(short));
+        Ok(Self(handlebars))
+    }
+
+    pub(crate) fn render(&self, page: &Page<'_>) -> Result<String, handlebars::RenderError> {
+        self.0.render(page.name, page)
+    }
+}
+
+/// The colour of a state, and the mark that says the same without colour.
+pub(crate) fn tone(state: &str) -> &'static str {
+    match state {
+        "ready" | "current" | "healthy" | "acknowledged" | "solved" | "wins" => "good",
+        "partly" | "draining" | "drained" | "starting" | "created" | "behind" | "connecting" => "wait",
+        "down" | "unhealthy" | "unreachable" | "refused" | "problem" => "bad",
+        _ => "off",
+    }
+}
+
+/// What a person reads instead of the state's name.
+fn word(state: &str) -> &str {
+    match state {
+        "partly" => "partly ready",
+        "down" => "none ready",
+        "drained" => "drained by hand",
+        "current" => "up to date",
+        "none" => "no check",
+        other => other,
+    }
+}
+
+fn text<'a>(helper: &'a Helper<'_>, name: &'static str) -> Result<&'a str, RenderErrorReason> {
+    let value = helper.param(0).and_then(|param| param.value().as_str());
+    value.ok_or(RenderErrorReason::ParamNotFoundForName(name, "0".to_owned()))
+}
+
+/// `{{state s}}`: mark and word.
+fn state(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let state = text(helper, "state")?;
+    let (tone, word) = (tone(state), handlebars::html_escape(word(state)));
+    out.write(&format!(
+        "<span class=\"state {tone}\"><svg class=\"mark\" aria-hidden=\"true\"><use href=\"#mark-{tone}\"/></svg>{word}</span>"
+    ))?;
+    Ok(())
+}
+
+/// `{{tone s}}`: the class.
+fn tone_of(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    out.write(tone(text(helper, "tone")?))?;
+    Ok(())
+}
+
+/// `{{age seconds}}`: `3 min`.
+fn age(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let seconds = helper.param(0).and_then(|param| param.value().as_f64());
+    out.write(&seconds.map_or_else(|| "unknown".to_owned(), in_words))?;
+    Ok(())
+}
+
+/// A length of time in one unit, as live.js writes it too.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age, in whole units")]
+fn in_words(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `{{rate traffic}}`: what goes through a service.
+fn rate(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let traffic = helper.param(0).map(|param| param.value()).filter(|value| !value.is_null());
+    let Some(traffic) = traffic else { return Ok(()) };
+    let number = |name: &str| traffic.get(name).and_then(serde_json::Value::as_f64);
+    out.write(&rate_in_words(number("requests_per_second"), number("errors_per_second"), number("p95_ms")))?;
+    Ok(())
+}
+
+/// `12.5/s, p95 8 ms, 0.5/s failed`.
+pub(crate) fn rate_in_words(requests: Option<f64>, errors: Option<f64>, p95: Option<f64>) -> String {
+    let Some(requests) = requests else { return "counting".to_owned() };
+    let mut text = if requests > 0.0 { format!("{requests:.1}/s") } else { "idle".to_owned() };
+    if let Some(p95) = p95.filter(|_| requests > 0.0) {
+        text += &if p95 < 10.0 { format!(", p95 {p95:.1} ms") } else { format!(", p95 {p95:.0} ms") };
+    }
+    if let Some(errors) = errors.filter(|errors| *errors > 0.0) {
+        text += &format!(", {errors:.1}/s failed");
+    }
+    text
+}
+
+/// `{{clock time}}`: the time of day, for those who have no script to put it into their own zone.
+fn clock(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let time = text(helper, "clock")?;
+    let clock = time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z'));
+    out.write(&format!("{} UTC", handlebars::html_escape(clock)))?;
+    Ok(())
+}
+
+/// `{{short version}}`: enough of a hash to tell two apart.
+fn short(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let version = text(helper, "short")?;
+    out.write(&handlebars::html_escape(version.get(..8).unwrap_or(version)))?;
+    Ok(())
+}
