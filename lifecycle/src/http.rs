@@ -164,10 +164,11 @@ impl std::fmt::Debug for Call {
 }
 
 /// Serves `handler` on `listener` until `stop` is cancelled, then stops in the stages of [`Stages`].
+/// SIGUSR1 and SIGUSR2 make its health check say no and yes.
 ///
 /// # Errors
 ///
-/// None so far.
+/// The process cannot listen to signals.
 pub async fn serve<H, F>(
     listener: TcpListener,
     options: &Options,
@@ -198,8 +199,10 @@ where
     let closed = stages.clone();
     let server = warp::serve(route).incoming(listener).graceful(async move { closed.closed().await }).run();
     let finished = stages.finish(server, options.stop_timeout);
-    tokio::join!(finished, driver);
-    info!("stopped");
+    tokio::select! {
+        _ = async { tokio::join!(finished, driver) } => info!("stopped"),
+        Err(error) = stages.obey() => return Err(error.into()),
+    }
     Ok(())
 }
 
@@ -243,6 +246,8 @@ fn health(call: &Call, stages: &Stages) -> Body {
     }
     if stages.is_leaving() {
         text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else if stages.is_unwell() {
+        text(StatusCode::SERVICE_UNAVAILABLE, "told to say no, by SIGUSR1\n")
     } else {
         text(StatusCode::OK, "ok\n")
     }

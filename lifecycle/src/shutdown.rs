@@ -1,5 +1,7 @@
 //! From a signal to the end of the process, without losing a request.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal as listen};
@@ -48,12 +50,14 @@ pub fn signal() -> anyhow::Result<CancellationToken> {
 pub struct Stages {
     leaving: CancellationToken,
     closed: CancellationToken,
+    unwell: Arc<AtomicBool>,
 }
 
 impl Stages {
     /// The stages that follow `signal`, and what drives them; await the driver beside the server.
     pub fn new(signal: CancellationToken, delay: Duration) -> (Self, impl Future<Output = ()> + Send) {
-        let stages = Self { leaving: signal.clone(), closed: CancellationToken::new() };
+        let (closed, unwell) = (CancellationToken::new(), Arc::default());
+        let stages = Self { leaving: signal.clone(), closed, unwell };
         let closed = stages.closed.clone();
         let driver = async move {
             signal.cancelled().await;
@@ -68,6 +72,31 @@ impl Stages {
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.leaving.is_cancelled()
+    }
+
+    /// Whether somebody asked, by SIGUSR1, for a health check that says no.
+    #[must_use]
+    pub fn is_unwell(&self) -> bool {
+        self.unwell.load(Ordering::Relaxed)
+    }
+
+    /// Goes by SIGUSR1 (the health check says no from now on, and requests are served as before) and SIGUSR2 (it says yes
+    /// again), for as long as this is awaited: to try what a load balancer makes of it.
+    ///
+    /// # Errors
+    ///
+    /// The signal handlers cannot be set up.
+    pub async fn obey(&self) -> std::io::Result<std::convert::Infallible> {
+        let mut unwell = listen(SignalKind::user_defined1())?;
+        let mut well = listen(SignalKind::user_defined2())?;
+        loop {
+            let is_unwell = tokio::select! {
+                _ = unwell.recv() => true,
+                _ = well.recv() => false,
+            };
+            info!("health says {} from now on, by signal", if is_unwell { "no" } else { "yes" });
+            self.unwell.store(is_unwell, Ordering::Relaxed);
+        }
     }
 
     /// When no new connection may be taken any more.

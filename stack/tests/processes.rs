@@ -286,6 +286,10 @@ fn a_frontend_says_no_before_it_stops(system: &mut System) -> Result<()> {
         Ok(())
     };
     until("it serves", LIMIT, || answers(200))?;
+    process.signal(Signal::USR1)?;
+    until("its health check says no, by order", LIMIT, || answers(503))?;
+    process.signal(Signal::USR2)?;
+    until("its health check says yes again", LIMIT, || answers(200))?;
     process.signal(Signal::TERM)?;
     until("its health check says no while it still serves", LIMIT, || answers(503))?;
     ensure!(process.wait(LIMIT)?.success(), "its exit code is 0");

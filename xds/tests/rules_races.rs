@@ -14,7 +14,7 @@ use prost::{Message, Name};
 use support::*;
 use xds_server::Kind::{self, Cluster, Endpoint, Route};
 use xds_server::Resource;
-use xds_server::session::{Protocol, Request, Response};
+use xds_server::session::{Protocol, Request, Response, Sync};
 
 #[test]
 fn a_cluster_that_goes_while_it_warms_is_not_left_waiting_for_its_endpoints() {
@@ -400,4 +400,64 @@ fn in_sotw_a_client_that_lets_go_of_what_it_refused_hears_that_there_is_nothing_
         assert_eq!((kinds(&nothing), listed(&nothing[0])), (vec![Listener], vec![]));
         assert!(stream.ack_wanting(&nothing[0], &["kept"]).is_empty());
     }
+}
+
+#[test]
+fn refusing_what_stands_in_for_refused_endpoints_does_not_make_those_accepted() {
+    let one = snapshot([cluster("a", 1), endpoints("a", 1)]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Cluster, &[], &[]);
+    let refused = stream.update(Endpoint, &["a"], &[]);
+    stream.nack(&refused[0], "no");
+    stream.ack(&first[0]);
+    let again = stream.publish(&after(&one, [cluster("a", 2), endpoints("a", 1)]));
+    assert_eq!((kinds(&again), listed(&again[1])), (vec![Cluster, Endpoint], vec!["a"]));
+    assert_ne!(again[1].resources[0], *one.get(Endpoint, "a").unwrap(), "it stands in");
+    stream.nack(&again[1], "nor this");
+    assert!(stream.ack(&again[0]).is_empty());
+    let status = stream.session.status();
+    let endpoints = status.iter().find(|status| status.kind == Endpoint).unwrap();
+    let of_a = &endpoints.resources[0];
+    assert!(matches!(of_a.sync, Sync::Refused(_)), "{of_a:?}");
+    assert_eq!(of_a.acknowledged, None);
+}
+
+#[test]
+fn in_sotw_a_cluster_stays_while_listeners_of_an_earlier_stream_may_use_its_route() {
+    let one = snapshot([cluster("a", 1), routes("http", &["a"]), listener("bad", "http")]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    let first = stream.want(Cluster, &[]);
+    stream.ack_wanting(&first[0], &[]);
+    let listeners = stream.want(Kind::Listener, &[]);
+    let route = stream.want(Route, &["http"]);
+    stream.ack_wanting(&route[0], &["http"]);
+    // It goes on with the listener that it has, and the route of that one.
+    let refused = names_request(Kind::Listener, &[], &listeners[0].nonce);
+    assert!(stream.send(Request { refused: Some("no".into()), ..refused }).is_empty());
+    let gone = stream.publish(&after(&one, []));
+    assert_eq!((kinds(&gone), listed(&gone[0])), (vec![Kind::Listener], vec![]));
+    let gone = stream.ack_wanting(&gone[0], &[]);
+    assert_eq!((kinds(&gone), listed(&gone[0])), (vec![Cluster], vec![]));
+}
+
+#[test]
+fn in_sotw_a_route_that_is_let_go_of_and_asked_for_again_in_flight_keeps_its_cluster() {
+    let one = snapshot([cluster("a", 1), routes("http", &["a"]), listener("http", "http")]);
+    let mut stream = Stream::sotw();
+    stream.publish(&one);
+    for kind in [Cluster, Kind::Listener] {
+        let first = stream.want(kind, &[]);
+        stream.ack_wanting(&first[0], &[]);
+    }
+    let sent = stream.want(Route, &["http"]);
+    // Written before the client read the response: it reads that with the name among those it wants.
+    assert!(stream.want(Route, &[]).is_empty());
+    assert!(stream.want(Route, &["http"]).is_empty(), "one response at a time");
+    let gone = stream.publish(&after(&one, []));
+    assert_eq!((kinds(&gone), listed(&gone[0])), (vec![Kind::Listener], vec![]), "the cluster has to wait");
+    assert!(stream.ack_wanting(&gone[0], &[]).is_empty(), "for the route in flight as well");
+    let gone = stream.ack_wanting(&sent[0], &["http"]);
+    assert!(gone.iter().any(|gone| (gone.kind, listed(gone)) == (Cluster, vec![])), "{gone:?}");
 }

@@ -55,7 +55,8 @@ impl InspectService for Inspect {
         request: Request<pb::WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let asked = request.into_inner().service;
-        let follower = Follower::new(asked, self.views.clone(), self.decisions.clone(), self.clients.clone());
+        let (views, decisions) = (self.views.clone(), self.decisions.clone());
+        let follower = Follower::new(asked, views, decisions, self.clients.clone(), self.freshness.clone());
         Ok(Response::new(follower.stream()))
     }
 }

@@ -33,8 +33,9 @@ fn cut(words: &str) -> &str {
 pub(super) struct Outstanding {
     pub(super) nonce: String,
     pub(super) steps: BTreeMap<Name, Step>,
-    /// Whether the client let go of something in it since: what is left may not be what it refuses.
-    pub(super) diminished: bool,
+    /// What the client let go of since. Where it refuses the response, what is left may not be at fault; where it asks
+    /// for a name again before it reads the response, it takes this in after all.
+    pub(super) let_go: BTreeMap<Name, Step>,
     /// Whether it lists everything: what it does not list is gone.
     pub(super) whole: bool,
     /// Set where the response tries out a group that was refused before.
@@ -136,8 +137,10 @@ impl Ledger {
         self.doubted.remove(name);
         self.owed.remove(name);
         self.unsettled.remove(name);
-        if let Some(outstanding) = &mut self.outstanding {
-            outstanding.diminished |= outstanding.steps.remove(name).is_some();
+        if let Some(outstanding) = &mut self.outstanding
+            && let Some(step) = outstanding.steps.remove(name)
+        {
+            outstanding.let_go.insert(Arc::clone(name), step);
         }
     }
 
@@ -219,6 +222,7 @@ impl Ledger {
             (self.told, self.whole_due) = (Told::Everything, false);
             self.doubted.clear();
         }
+        self.doubt_what_was_let_go(outstanding.let_go);
         for (name, step) in outstanding.steps {
             self.doubted.remove(&name);
             match step {
@@ -236,7 +240,7 @@ impl Ledger {
         }
         if outstanding.whole && self.told != Told::Everything {
             // A client that will not hear that there is nothing is not told again.
-            let brought_nothing = outstanding.steps.is_empty() && !outstanding.diminished;
+            let brought_nothing = outstanding.steps.is_empty() && outstanding.let_go.is_empty();
             self.told = if brought_nothing { Told::Everything } else { Told::Refused };
         }
         // There is nothing about a removal that a client could refuse, as long as there is something else.
@@ -249,18 +253,29 @@ impl Ledger {
                 self.unsettled.insert(name.clone());
             }
         }
-        for (name, step) in outstanding.steps {
-            let steps = self.doubted.entry(name).or_default();
-            if steps.len() == MAX_DOUBTS {
-                steps.remove(0);
-            }
-            steps.push(step);
+        outstanding.steps.into_iter().for_each(|(name, step)| self.doubt(name, step));
+        let verdict = if outstanding.let_go.is_empty() { trial::try_or_convict } else { trial::try_again };
+        self.doubt_what_was_let_go(outstanding.let_go);
+        self.judge(verdict(charges, reason.into()))
+    }
+
+    /// The client may have taken this in, or not.
+    fn doubt(&mut self, name: Name, step: Step) {
+        let steps = self.doubted.entry(name).or_default();
+        if steps.len() == MAX_DOUBTS {
+            steps.remove(0);
         }
-        self.judge(if outstanding.diminished {
-            trial::try_again(charges, reason.into())
-        } else {
-            trial::try_or_convict(charges, reason.into())
-        })
+        steps.push(step);
+    }
+
+    /// The client let go of names in a response before it answered that, and asked for some of them again.
+    fn doubt_what_was_let_go(&mut self, steps: BTreeMap<Name, Step>) {
+        for (name, step) in steps {
+            if self.subscription.covers(&name) {
+                self.unsettled.insert(Arc::clone(&name));
+                self.doubt(name, step);
+            }
+        }
     }
 
     fn judge(&mut self, verdict: Verdict) -> Vec<Refusal> {
@@ -294,7 +309,8 @@ impl Ledger {
                 self.doubted.remove(&name);
             }
         }
-        self.parked.insert(name, refusal);
+        // What is parked already is the newest: this was what stood in for it.
+        self.parked.entry(name).or_insert(refusal);
     }
 
     /// Picks from `steps` what may go out together: first removals that were refused with something else, then what is

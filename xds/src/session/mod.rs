@@ -236,7 +236,7 @@ impl Session {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = ledger.response(self.protocol, kind, nonce.clone(), &steps);
-        ledger.outstanding = Some(Outstanding { nonce, steps, diminished: false, whole, trial });
+        ledger.outstanding = Some(Outstanding { nonce, steps, let_go: BTreeMap::new(), whole, trial });
         if kind == Kind::Cluster {
             self.owe_assignments();
         }

@@ -15,7 +15,7 @@ use crate::resource::{Name, Resource};
 use crate::snapshot::Snapshot;
 
 use super::holdings::Held;
-use super::ledger::{Ledger, Step};
+use super::ledger::{Ledger, Step, Told};
 use super::{Protocol, Scope, Session};
 
 /// Names of one type that a client may be using.
@@ -47,7 +47,10 @@ impl InUse {
                 None => self.anything = true,
             }
         }
-        let sent = ledger.outstanding.iter().flat_map(|outstanding| outstanding.steps.values());
+        let sent = ledger
+            .outstanding
+            .iter()
+            .flat_map(|outstanding| outstanding.steps.values().chain(outstanding.let_go.values()));
         let steps = sent.chain(ledger.doubted.values().flatten());
         self.names.extend(steps.flatten().flat_map(|resource| names(resource)).cloned());
     }
@@ -138,7 +141,12 @@ impl Session {
                 // A client that came back speaks of its clusters first; its routes may still name any of them.
                 in_use.anything |= self.ledger(kind).resumed && self.is_unheard_of_routes();
             }
-            Kind::Route => in_use.add(self.ledger(Kind::Listener), |listener| &listener.references().routes),
+            Kind::Route => {
+                let listeners = self.ledger(Kind::Listener);
+                in_use.add(listeners, |listener| &listener.references().routes);
+                // It refused all it heard on this stream: those it had before may still use any routes.
+                in_use.anything |= listeners.told == Told::Refused;
+            }
             Kind::Endpoint => {
                 in_use.add(self.ledger(Kind::Cluster), |cluster| &cluster.references().assignment);
             }
