@@ -34,29 +34,30 @@ use super::local_reply::header;
 use super::{duration, uint};
 
 /// A request that never reached an application is tried again, on another host: nobody notices that one went away.
-const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
-/// What only reads is tried again where an application has seen it as well.
-const RETRY_READS_ON: &str = "reset";
+pub(super) const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
+/// What only reads may have reached one as well.
+pub(super) const RETRY_READS_ON: &str = "connect-failure,refused-stream,reset";
 /// How often another host is drawn when one comes up that was tried already.
 const HOST_SELECTION_ATTEMPTS: i64 = 5;
 
-/// What is done with the requests of `route`; `path` stands in place of what was matched.
-pub(super) fn of(route: &Route, path: Option<String>) -> Action {
+/// What is done with the requests of `route`: `path` stands in place of what was matched, and `retry_on` has the cases in
+/// which a request is tried again in any event.
+pub(super) fn of(route: &Route, path: Option<String>, retry_on: &str) -> Action {
     match &route.options.answer {
         Some(Answer::Redirect(to, code)) => Action::Redirect(redirect(to, *code)),
         Some(Answer::Respond(answer)) => respond(answer.status.into(), &answer.body),
-        None => Action::Route(pass_on(route, path)),
+        None => Action::Route(pass_on(route, path, retry_on)),
     }
 }
 
-fn pass_on(route: &Route, path: Option<String>) -> RouteAction {
+fn pass_on(route: &Route, path: Option<String>, retry_on: &str) -> RouteAction {
     let RouteOptions { timeout, idle_timeout, retries, mirror, hash, .. } = &*route.options;
     RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
         prefix_rewrite: path.unwrap_or_default(),
         timeout: limit(*timeout),
         idle_timeout: idle_timeout.and_then(limit),
-        retry_policy: (retries.attempts > 0).then(|| retry_policy(retries)),
+        retry_policy: (retries.attempts > 0).then(|| retry_policy(retries, retry_on)),
         request_mirror_policies: mirror.iter().map(copies).collect(),
         hash_policy: hash.iter().map(hash_policy).collect(),
         ..Default::default()
@@ -71,10 +72,10 @@ fn limit(limit: Limit) -> Option<envoy_types::pb::google::protobuf::Duration> {
     }
 }
 
-fn retry_policy(retries: &Retries) -> RetryPolicy {
+fn retry_policy(retries: &Retries, retry_on: &str) -> RetryPolicy {
     let more = retries.on.iter().map(|on| on.word());
     RetryPolicy {
-        retry_on: [RETRY_ON].into_iter().chain(more).collect::<Vec<_>>().join(","),
+        retry_on: [retry_on].into_iter().chain(more).collect::<Vec<_>>().join(","),
         num_retries: uint(retries.attempts),
         retry_host_predicate: vec![RetryHostPredicate {
             name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
@@ -83,16 +84,6 @@ fn retry_policy(retries: &Retries) -> RetryPolicy {
         host_selection_retry_max_attempts: HOST_SELECTION_ATTEMPTS,
         ..Default::default()
     }
-}
-
-/// Lets `action` be tried again where the application broke off; says whether that is something new.
-pub(super) fn retry_when_reset(action: &mut Action) -> bool {
-    let Action::Route(RouteAction { retry_policy: Some(policy), .. }) = action else { return false };
-    let new = !policy.retry_on.split(',').any(|on| on == RETRY_READS_ON);
-    if new {
-        policy.retry_on = format!("{},{RETRY_READS_ON}", policy.retry_on);
-    }
-    new
 }
 
 fn copies(mirror: &Mirror) -> RequestMirrorPolicy {

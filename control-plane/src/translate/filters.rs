@@ -2,7 +2,8 @@
 //!
 //! The chain is part of the listener, and a listener that changes is drained with all its connections. So it has every
 //! filter that a label can ask for, always, each `disabled`: Envoy then makes none of them for a request. What is left is
-//! one look-up of the route's own settings for each filter and request, some tens of nanoseconds each; the chain is as
+//! one look-up of the route's own settings for each filter and request. For all of them together that was less than 1 us of
+//! the 41 us of processor time that a small request took (Envoy 1.40, one worker, forty rounds by turns); the chain is as
 //! short as the vocabulary allows. A label changes routes alone.
 
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;

@@ -1,5 +1,7 @@
 //! What a request must have, in Envoy's words.
 
+use std::collections::BTreeSet;
+
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
@@ -44,12 +46,11 @@ fn specifier(path: &PathMatch) -> PathSpecifier {
     }
 }
 
-/// A route's request, at one of its places.
-pub(super) fn request(matches: &Match, options: &RouteOptions, path: PathSpecifier) -> RouteMatch {
-    let methods = methods(matches, options);
+/// A route's request, at one of its places, by one of these methods; by any where there are none.
+pub(super) fn request(matches: &Match, path: PathSpecifier, methods: &BTreeSet<&str>) -> RouteMatch {
     let headers = matches.headers.iter().map(|(name, value)| header(name, value));
     RouteMatch {
-        headers: methods.into_iter().chain(headers).collect(),
+        headers: method(methods).into_iter().chain(headers).collect(),
         query_parameters: matches.query.iter().map(|(name, value)| parameter(name, value)).collect(),
         ..at(path)
     }
@@ -60,37 +61,24 @@ pub(super) fn at(path: PathSpecifier) -> RouteMatch {
     RouteMatch { path_specifier: Some(path), ..Default::default() }
 }
 
-/// A preflight asks for the route before the request that it is about, so it must find it.
-fn methods(matches: &Match, options: &RouteOptions) -> Option<HeaderMatcher> {
-    let preflight = options.cors.as_ref().filter(|_| !matches.methods.contains("OPTIONS")).map(|_| "OPTIONS");
-    let all: Vec<&str> = matches.methods.iter().map(String::as_str).chain(preflight).collect();
+/// The methods that a route takes; none is any.
+pub(super) fn methods<'a>(matches: &'a Match, options: &RouteOptions) -> BTreeSet<&'a str> {
+    let mut methods: BTreeSet<&str> = matches.methods.iter().map(String::as_str).collect();
+    if options.cors.is_some() && !methods.is_empty() {
+        // A preflight asks for the route before the request that it is about, so it must find it.
+        methods.insert("OPTIONS");
+    }
+    methods
+}
+
+fn method(methods: &BTreeSet<&str>) -> Option<HeaderMatcher> {
+    let all: Vec<&str> = methods.iter().copied().collect();
     let pattern = match all.as_slice() {
-        _ if matches.methods.is_empty() => return None,
+        [] => return None,
         [one] => MatchPattern::Exact((*one).to_owned()),
         all => MatchPattern::SafeRegex(regex(&all.join("|"))),
     };
     Some(matcher(":method", HeaderMatchSpecifier::StringMatch(string(pattern))))
-}
-
-/// The methods that only read (RFC 9110, section 9.2.1).
-const READS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-
-/// Which of the requests that match only read: all of them, those that the matcher finds, or none.
-pub(super) enum Reads {
-    All,
-    Some(HeaderMatcher),
-    None,
-}
-
-/// Which requests that match only read.
-pub(super) fn reads(matches: &Match) -> Reads {
-    let count = matches.methods.iter().filter(|method| READS.contains(&method.as_str())).count();
-    let pattern = MatchPattern::SafeRegex(regex(&READS.join("|")));
-    match count {
-        0 if !matches.methods.is_empty() => Reads::None,
-        all if !matches.methods.is_empty() && all == matches.methods.len() => Reads::All,
-        _ => Reads::Some(matcher(":method", HeaderMatchSpecifier::StringMatch(string(pattern)))),
-    }
 }
 
 fn header(name: &str, value: &HeaderMatch) -> HeaderMatcher {

@@ -1,18 +1,25 @@
 //! The routes: one virtual host a host name, routes in the order in which they are matched.
 
+use std::collections::BTreeSet;
+
+use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
     HeaderMatcher, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
 };
 use envoy_types::pb::google::protobuf::UInt64Value;
 
-use crate::model::options::{MaxBody, Rewrite, RouteOptions};
+use crate::model::matching::Match;
+use crate::model::options::{MaxBody, Retries, RetryOn, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Topology};
 
+use super::action::{RETRY_ON, RETRY_READS_ON};
 use super::local_reply::header;
-use super::matching::{Place, Reads, at, body_longer_than, body_of_unknown_length, places, reads, request};
+use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
 use super::{EdgeOptions, ROUTES, action, dashboard, filters, per_route};
 
+/// The methods that only read (RFC 9110, section 9.2.1).
+const READS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
 const RETRY_BODY_BYTES: u64 = 256 * 1024;
@@ -63,62 +70,65 @@ fn not_found(name: &str, body: &str) -> PbRoute {
     answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
-/// The entries of one route: what only reads has its own, and a rewrite or a limit of the body takes several.
+/// The entries of one route: one for what only reads and one for the rest, and more where a rewrite or a limit of the body
+/// takes them.
 fn entries(route: &Route) -> Vec<PbRoute> {
     let places = places(&route.matches.path, route.options.rewrite.as_ref());
-    let all = places.into_iter().flat_map(|place| entries_at(route, place));
-    all.flat_map(|entry| reads_first(route, entry)).collect()
-}
-
-/// A request that only reads may be tried again where one that writes may not; Envoy's retry policy knows no methods.
-fn reads_first(route: &Route, entry: PbRoute) -> Vec<PbRoute> {
-    let mut reading = entry.clone();
-    if !reading.action.as_mut().is_some_and(action::retry_when_reset) {
-        return vec![entry];
-    }
-    match reads(&route.matches) {
-        Reads::None => vec![entry],
-        Reads::All => vec![reading],
-        Reads::Some(matcher) => {
-            reading.r#match.get_or_insert_default().headers.push(matcher);
-            vec![reading, entry]
-        }
-    }
+    places.into_iter().flat_map(|place| entries_at(route, place)).collect()
 }
 
 fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
     let options = &*route.options;
-    let matching = request(&route.matches, options, path);
-    let Some(body) = options.max_body.filter(|_| options.answer.is_none()) else {
-        return vec![entry(route, matching, instead)];
+    let tries = tries(&route.matches, options);
+    let all = |headers: &[HeaderMatcher]| -> Vec<PbRoute> {
+        let entry = |(methods, retry_on): &Try<'_>| {
+            let mut matching = request(&route.matches, path.clone(), methods);
+            matching.headers.extend_from_slice(headers);
+            entry(route, matching, action::of(route, instead.clone(), retry_on))
+        };
+        tries.iter().map(entry).collect()
     };
-    let with = |headers: &[HeaderMatcher]| {
-        let mut matching = matching.clone();
-        matching.headers.extend_from_slice(headers);
-        matching
+    let Some(MaxBody { bytes, streams }) = options.max_body.filter(|_| options.answer.is_none()) else {
+        return all(&[]);
     };
-    let mut too_long = PbRoute {
-        action: Some(action::respond(413, "The body of this request is larger than this route takes.\n")),
-        ..entry(route, with(&[body_longer_than(body.bytes)]), None)
-    };
+    let mut matching = request(&route.matches, path.clone(), &methods(&route.matches, options));
+    matching.headers.push(body_longer_than(bytes));
+    let refusal = action::respond(413, "The body of this request is larger than this route takes.\n");
+    let mut too_long = entry(route, matching, refusal);
     // What such an answer needs: others may not know of the route, and a page may read that it was refused.
     too_long
         .typed_per_filter_config
         .retain(|name, _| [filters::CLIENTS, filters::CORS].contains(&name.as_str()));
-    let rest = entry(route, matching.clone(), instead.clone());
     // A body of known length flows through: what is longer was refused. One of unknown length is held until it is whole,
     // but for the streams of gRPC, which may never be.
-    let MaxBody { bytes, streams } = body;
-    let held = (!streams).then(|| {
-        let mut held = entry(route, with(&body_of_unknown_length()), instead);
-        let bytes = u32::try_from(bytes.min(HELD_BODY_BYTES)).unwrap_or(u32::MAX);
-        held.typed_per_filter_config.extend([per_route::hold_body(bytes)]);
-        held
-    });
-    [too_long].into_iter().chain(held).chain([rest]).collect()
+    let mut held = if streams { Vec::new() } else { all(&body_of_unknown_length()) };
+    let most = u32::try_from(bytes.min(HELD_BODY_BYTES)).unwrap_or(u32::MAX);
+    held.iter_mut().for_each(|entry| entry.typed_per_filter_config.extend([per_route::hold_body(most)]));
+    [too_long].into_iter().chain(held).chain(all(&[])).collect()
 }
 
-fn entry(route: &Route, matching: RouteMatch, instead: Option<String>) -> PbRoute {
+/// Methods, and the cases in which a request by one of them is tried again in any event.
+type Try<'a> = (BTreeSet<&'a str>, &'static str);
+
+/// What only reads is tried again in more cases. Envoy's retry policy knows no methods, so it takes an entry of its own; but not
+/// where that changes nothing, nor beside a limit, whose count belongs to an entry.
+fn tries<'a>(matches: &'a Match, options: &RouteOptions) -> Vec<Try<'a>> {
+    let methods = methods(matches, options);
+    let Retries { attempts, on } = &options.retries;
+    let is_covered = on.contains(&RetryOn::Reset) || on.contains(&RetryOn::ServerError);
+    let is_one = options.answer.is_some() || options.limit.is_some() || *attempts == 0 || is_covered;
+    let reads: BTreeSet<&str> =
+        READS.into_iter().filter(|method| methods.is_empty() || methods.contains(method)).collect();
+    if is_one || reads.is_empty() {
+        vec![(methods, RETRY_ON)]
+    } else if reads == methods {
+        vec![(methods, RETRY_READS_ON)]
+    } else {
+        vec![(reads, RETRY_READS_ON), (methods, RETRY_ON)]
+    }
+}
+
+fn entry(route: &Route, matching: RouteMatch, action: Action) -> PbRoute {
     let options = &*route.options;
     let (mut request_headers_to_add, request_headers_to_remove) = action::edits(&options.request_headers);
     let (response_headers_to_add, response_headers_to_remove) = action::edits(&options.response_headers);
@@ -127,7 +137,7 @@ fn entry(route: &Route, matching: RouteMatch, instead: Option<String>) -> PbRout
     PbRoute {
         name: route.name.clone(),
         r#match: Some(matching),
-        action: Some(action::of(route, instead)),
+        action: Some(action),
         typed_per_filter_config: per_route::configs(options),
         request_headers_to_add,
         request_headers_to_remove,

@@ -89,7 +89,9 @@ pub fn more_requests_than_the_limit_are_429_and_say_when(lab: &Lab) -> Result<()
         (0..n).map(|_| Ok(status(&lab.get(host, "/")?))).collect()
     };
     is(statuses(3, "limit.test")?, vec![200, 200, 429], "the others")?;
-    let refused = lab.get("limit.test", "/")?;
+    // What writes is counted with what reads.
+    let refused = lab.request(Method::POST, "limit.test", "/").send()?;
+    is(status(&refused), 429, "a POST")?;
     is(header(&refused, "x-ratelimit-remaining"), "0", "x-ratelimit-remaining")?;
     for name in ["retry-after", "x-ratelimit-reset"] {
         let seconds: u64 = header(&refused, name).parse().unwrap_or(0);
@@ -257,4 +259,36 @@ fn a_body_of_known_length_flows(lab: &Lab) -> Result<()> {
     stack::wait::until("the request is there", super::lab::LIMIT, || {
         is(web.state.busy(), 1, "requests under way")
     })
+}
+
+pub fn a_connection_outlives_every_change_of_labels(lab: &Lab) -> Result<()> {
+    let web = lab.upstream("web")?;
+    let host = ("host", "change.test");
+    let all = [
+        host,
+        ("cors", "*"),
+        ("limit", "1000000/s"),
+        ("limit.by", "ip"),
+        ("allow", "127.0.0.0/8"),
+        ("compress", "true"),
+        ("max-body", "1MiB"),
+        ("sticky", "cookie"),
+        ("request-header.x-a", "b"),
+        ("retries", "3:5xx"),
+    ];
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", lab.edge()))?;
+    stream.set_read_timeout(Some(super::lab::LIMIT))?;
+    // One key more each time, and then all of them gone at once.
+    for labels in (1..=all.len()).map(|n| &all[..n]).chain([&all[..1]]) {
+        lab.serve("change", labels, &[web.address()])?;
+        stream.write_all(b"HEAD / HTTP/1.1\r\nHost: change.test\r\n\r\n")?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).with_context(|| format!("with {:?}", labels.last()))?;
+            head.extend(byte);
+        }
+        ensure!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    }
+    is(web.state.requests(), all.len() + 1, "requests over one connection")
 }

@@ -116,6 +116,7 @@ fn trials(labs: Option<&[Arc<Lab>; 2]>) -> Vec<Trial> {
         access::addresses_are_allowed_and_denied,
         access::what_no_administrator_has_named_takes_the_route_out,
         access::answers_are_compressed_as_the_client_likes,
+        access::a_connection_outlives_every_change_of_labels,
         access::a_larger_body_is_413_and_others_flow_through,
     ]);
     trials

@@ -59,6 +59,8 @@ pub fn a_redirect_goes_to_https_to_a_host_or_to_a_url(lab: &Lab) -> Result<()> {
         ("routes.path.host", "r-path.test"),
         ("routes.path.redirect", "http://new.test/there"),
         ("routes.path.redirect.code", "307"),
+        ("routes.query.host", "r-query.test"),
+        ("routes.query.redirect", "http://new.test/th%20ere?d=%41#e"),
     ];
     lab.serve("redirect", &labels, &[])?;
     for (host, code, wanted) in [
@@ -66,6 +68,7 @@ pub fn a_redirect_goes_to_https_to_a_host_or_to_a_url(lab: &Lab) -> Result<()> {
         ("r-host.test", 302, "http://new.test/a?b=c"),
         ("r-url.test", 301, "https://new.test:8443/a?b=c"),
         ("r-path.test", 307, "http://new.test/there?b=c"),
+        ("r-query.test", 308, "http://new.test/th%20ere?d=%41#e"),
     ] {
         let response = lab.get(host, "/a?b=c")?;
         is((status(&response), header(&response, "location")), (code, wanted), host)?;

@@ -7,7 +7,7 @@ use super::answer::{CheckPath, Prefix};
 use super::draft::Draft;
 use super::effort::Session;
 use super::header::{self, HeaderName};
-use super::matcher::Method;
+use super::matcher::{self, Method};
 use super::policy::{Certificate, EntryPoint, Policy};
 use super::value::{Failures, List, Network, Number, Service, Value, Version};
 use super::{Claims, HealthRule, Mistake};
@@ -158,7 +158,7 @@ pub static KEYS: &[Key] = &[
         d.matches.methods = v.0.into_iter().map(|method| method.0).collect();
     }),
     family!("header.*", "any", "acme", header::to_match, |d, v: HeaderMatch| d.matches.headers),
-    family!("query.*", "any", "~[0-9]+", super::query_name, |d, v: TextMatch| d.matches.query),
+    family!("query.*", "any", "~[0-9]+", matcher::query_name, |d, v: TextMatch| d.matches.query),
     route!("priority", "0", "10", |d, v: i32| d.priority = v),
     route!("listen", "web", "web", |d, v: EntryPoint| d.policies.listen = Some(v.0)),
     route!("tls", "off", "off", |d, v: Certificate| d.policies.tls = Some(v.0)),

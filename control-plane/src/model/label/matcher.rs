@@ -11,6 +11,9 @@ const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 
 const EXAMPLE: &str = "write a value, * for any, ~v[0-9]+ for a regular expression, and = before a value that begins with one of these signs";
 
+/// The longest name of a query parameter.
+const QUERY_BYTES: usize = 255;
+
 /// A method.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Method(pub(super) String);
@@ -81,5 +84,17 @@ impl Value for HeaderMatch {
             }
             None => Ok(Self { not: false, value: TextMatch::parse(text)? }),
         }
+    }
+}
+
+/// The name of a query parameter, as a request's line has it.
+pub(super) fn query_name(name: &str) -> Result<String, Mistake> {
+    let bad = name.find(|c: char| !c.is_ascii_graphic() || "&=#".contains(c));
+    match bad {
+        None if name.len() <= QUERY_BYTES => Ok(name.to_owned()),
+        _ => Err(Mistake::new(
+            format!("{name:?} is not the name of a query parameter as it is sent"),
+            "write 1 to 255 ASCII characters without space, &, = and #",
+        )),
     }
 }

@@ -35,8 +35,6 @@ pub(super) const DEFAULT_ROUTE: &str = "default";
 
 /// The share of requests of a variant, where no label says.
 const WEIGHT: u32 = 100;
-/// The longest name of a query parameter.
-const QUERY_BYTES: usize = 255;
 
 /// What the labels of one workload ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,18 +281,6 @@ impl Reader<'_> {
                 self.told(&label, &value, mistake);
             }
         }
-    }
-}
-
-/// The name of a query parameter, as a request's line has it.
-fn query_name(name: &str) -> Result<String, Mistake> {
-    let bad = name.find(|c: char| !c.is_ascii_graphic() || "&=#".contains(c));
-    match bad {
-        None if name.len() <= QUERY_BYTES => Ok(name.to_owned()),
-        _ => Err(Mistake::new(
-            format!("{name:?} is not the name of a query parameter as it is sent"),
-            "write 1 to 255 ASCII characters without space, &, = and #",
-        )),
     }
 }
 
