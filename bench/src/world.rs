@@ -100,7 +100,7 @@ fn workload(
     // 10.0.0.0/8 has room for more hosts than there are endpoints.
     let address = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(host).unwrap_or(0));
     Workload {
-        id: WorkloadId(name.to_owned()),
+        id: WorkloadId(name.into()),
         name: name.to_owned(),
         project: Some("bench".to_owned()),
         service: Some(service.to_owned()),

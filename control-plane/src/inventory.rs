@@ -27,10 +27,23 @@ impl FromIterator<Workload> for Inventory {
     }
 }
 
-/// What identifies a workload for its whole life: a container's full id, or the file provider's own key.
+/// What identifies a workload for its whole life: a container's full id, or the file provider's own key. Shared, because every
+/// inventory has all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WorkloadId(pub String);
+#[serde(from = "String", into = "String")]
+pub struct WorkloadId(pub Arc<str>);
+
+impl From<String> for WorkloadId {
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
+impl From<WorkloadId> for String {
+    fn from(id: WorkloadId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
 
 /// One container, or one endpoint of the services file.
 ///

@@ -62,7 +62,7 @@ pub enum NotFound {
 /// It is none, or could be several.
 pub fn find<'a>(inventory: &'a Inventory, text: &str) -> Result<&'a Workload, NotFound> {
     let all = || inventory.workloads.values().map(AsRef::as_ref);
-    if let Some(exact) = all().find(|workload| workload.name == text || workload.id.0 == text) {
+    if let Some(exact) = all().find(|workload| workload.name == text || *workload.id.0 == *text) {
         return Ok(exact);
     }
     let begins = |workload: &&Workload| workload.name.starts_with(text) || workload.id.0.starts_with(text);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn id(text: &str) -> WorkloadId {
-        WorkloadId(text.to_owned())
+        WorkloadId(text.into())
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
             ("", "nothing"),
         ] {
             let found = match find(&inventory, text) {
-                Ok(workload) => workload.id.0.clone(),
+                Ok(workload) => workload.id.0.to_string(),
                 Err(NotFound::Nothing(_)) => "nothing".to_owned(),
                 Err(NotFound::Several(..)) => "several".to_owned(),
             };
@@ -121,7 +121,7 @@ mod tests {
         let overrides = Overrides { drained: [id("web/web-1"), id("gone")].into() };
         let treated = overrides.apply(&facts);
         let states: Vec<_> =
-            treated.workloads.iter().map(|(id, workload)| (id.0.as_str(), workload.state)).collect();
+            treated.workloads.iter().map(|(id, workload)| (&*id.0, workload.state)).collect();
         assert_eq!(
             states,
             [("api/web", State::Running), ("web/web-1", State::Stopping), ("web/web-2", State::Running)]

@@ -18,7 +18,7 @@ fn read(labels: &[(&str, &str)], prefix: &str) -> (Claims, Vec<Problem>) {
     let labels: BTreeMap<String, String> =
         labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let workload = Workload {
-        id: WorkloadId("id".to_owned()),
+        id: WorkloadId("id".into()),
         name: "web".to_owned(),
         project: None,
         service: None,

@@ -70,7 +70,7 @@ fn workload() -> impl Strategy<Value = Workload> {
     let placement = prop_oneof![
         4 => vec(attachment, 0..3).prop_map(Placement::Networks),
         1 => Just(Placement::Host),
-        1 => (0..12u8).prop_map(|id| Placement::SharedWith(WorkloadId(format!("id-{id}")))),
+        1 => (0..12u8).prop_map(|id| Placement::SharedWith(WorkloadId(format!("id-{id}").into()))),
         1 => any::<u16>().prop_map(|port| Placement::Direct(SocketAddr::from(([127, 0, 0, 1], port)))),
     ];
     (
@@ -83,7 +83,7 @@ fn workload() -> impl Strategy<Value = Workload> {
     )
         .prop_map(|(labels, service, in_project, placement, exposed_ports, (state, health, created))| {
             Workload {
-                id: WorkloadId(String::new()),
+                id: WorkloadId("".into()),
                 name: String::new(),
                 project: in_project.then(|| "shop".to_owned()),
                 service: service.map(str::to_owned),
@@ -105,7 +105,7 @@ fn inventory() -> impl Strategy<Value = Arc<Inventory>> {
 /// Workload `n` has the id and name `n + first`.
 fn numbered(workloads: Vec<Workload>, first: usize) -> Arc<Inventory> {
     let named = workloads.into_iter().enumerate().map(|(n, workload)| {
-        let (id, name) = (WorkloadId(format!("id-{}", n + first)), format!("name-{}", n + first));
+        let (id, name) = (WorkloadId(format!("id-{}", n + first).into()), format!("name-{}", n + first));
         Workload { id, name, ..workload }
     });
     Arc::new(named.collect())
@@ -145,7 +145,7 @@ fn history() -> impl Strategy<Value = Vec<(usize, Event)>> {
 
 /// What is the case after an event, and what was decided.
 fn after(inventory: &Arc<Inventory>, overrides: &mut Overrides, n: usize, event: Event) -> Arc<Inventory> {
-    let id = WorkloadId(format!("id-{n}"));
+    let id = WorkloadId(format!("id-{n}").into());
     let next = match event {
         Event::Becomes(to) => changed(inventory, n, to),
         Event::Turns(state, health) => match inventory.workloads.get(&id) {
@@ -167,7 +167,7 @@ fn after(inventory: &Arc<Inventory>, overrides: &mut Overrides, n: usize, event:
 
 /// One workload changes, and the others are the same allocations.
 fn changed(inventory: &Inventory, n: usize, to: Option<Workload>) -> Arc<Inventory> {
-    let id = WorkloadId(format!("id-{n}"));
+    let id = WorkloadId(format!("id-{n}").into());
     let mut next = inventory.clone();
     match to {
         Some(workload) => {
@@ -291,7 +291,7 @@ proptest! {
         let mut named: Vec<Workload> = one.workloads.values().map(|each| Workload::clone(each)).collect();
         let by = by.min(named.len());
         named.rotate_left(by);
-        let renamed = named.into_iter().enumerate().map(|(n, each)| Workload { id: WorkloadId(format!("other-{n}")), ..each });
+        let renamed = named.into_iter().enumerate().map(|(n, each)| Workload { id: WorkloadId(format!("other-{n}").into()), ..each });
         let other = Arc::new(renamed.collect::<Inventory>());
         prop_assert_eq!(bytes(&build(&one, None).1), bytes(&build(&other, None).1));
     }
@@ -368,7 +368,7 @@ fn to_drain_the_old_one_of_two_by_hand_lets_the_new_one_speak_and_undrain_takes_
     let both = numbered(both, 0);
     let (before, _) = build(&both, None);
     assert_eq!((hosts(&before), before.problems.len()), (vec!["old.localhost".to_owned()], 1));
-    let overrides = Overrides { drained: [WorkloadId("id-0".to_owned())].into() };
+    let overrides = Overrides { drained: [WorkloadId("id-0".into())].into() };
     let (drained, _) = build(&overrides.apply(&both), Some(&before));
     assert_eq!((hosts(&drained), drained.problems.len()), (vec!["new.localhost".to_owned()], 0));
     let (back, _) = build(&both, Some(&drained));
@@ -377,7 +377,7 @@ fn to_drain_the_old_one_of_two_by_hand_lets_the_new_one_speak_and_undrain_takes_
 
 fn blank() -> Workload {
     Workload {
-        id: WorkloadId(String::new()),
+        id: WorkloadId("".into()),
         name: String::new(),
         project: None,
         service: None,

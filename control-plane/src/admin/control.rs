@@ -44,7 +44,7 @@ impl AdminService for Control {
         if changed {
             info!(container = name, "drained by hand");
         }
-        Ok(Response::new(pb::DrainResponse { name, id: id.0, changed }))
+        Ok(Response::new(pb::DrainResponse { name, id: id.into(), changed }))
     }
 
     async fn undrain(
@@ -56,6 +56,6 @@ impl AdminService for Control {
         if changed {
             info!(container = name, "put back into rotation by hand");
         }
-        Ok(Response::new(pb::UndrainResponse { name, id: id.0, changed }))
+        Ok(Response::new(pb::UndrainResponse { name, id: id.into(), changed }))
     }
 }

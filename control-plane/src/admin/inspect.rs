@@ -93,12 +93,12 @@ pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Servic
             EndpointState::Draining => pb::endpoint::State::Draining,
         }
         .into(),
-        id: endpoint.id.0.clone(),
+        id: endpoint.id.clone().into(),
         drained: decisions.drained.contains(&endpoint.id),
     });
     let absent = service.absent.iter().map(|absent| pb::Absent {
         workload: absent.workload.clone(),
-        id: absent.id.0.clone(),
+        id: absent.id.clone().into(),
         reason: match absent.why {
             Absence::Created => pb::absent::Reason::Created,
             Absence::Starting => pb::absent::Reason::Starting,

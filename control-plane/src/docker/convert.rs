@@ -1,7 +1,7 @@
 //! From the engine's answers to our own types. Every field of the API may be missing: what has no sensible default is
 //! a named error, and only for the container it is about.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,6 +14,8 @@ use crate::inventory::{Attachment, Health, Placement, State, Workload, WorkloadI
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
+/// What Compose writes for itself begins so: a dozen labels a container, of which nothing but what is above is of use here.
+const OF_COMPOSE: &str = "com.docker.compose.";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// How long the engine waits between the stop signal and SIGKILL where the container does not say.
@@ -42,13 +44,12 @@ pub(super) fn is_one_off(labels: &HashMap<String, String>) -> bool {
 
 /// A container, from the answer to an inspect; nothing for the one-off containers of `docker compose run`.
 pub(super) fn container(inspect: ContainerInspectResponse) -> Result<Option<Container>, Missing> {
-    let id = WorkloadId(inspect.id.ok_or(Missing("id"))?);
+    let id = WorkloadId(inspect.id.ok_or(Missing("id"))?.into());
     let config = inspect.config.unwrap_or_default();
     let labels = config.labels.unwrap_or_default();
     if is_one_off(&labels) {
         return Ok(None);
     }
-    let labels: BTreeMap<String, String> = labels.into_iter().collect();
     let host = inspect.host_config.unwrap_or_default();
     let state = inspect.state.unwrap_or_default();
     let networks = inspect.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
@@ -63,7 +64,7 @@ pub(super) fn container(inspect: ContainerInspectResponse) -> Result<Option<Cont
             project: of_compose(PROJECT),
             service: of_compose(SERVICE),
             number: labels.get(NUMBER).and_then(|number| number.parse().ok()),
-            labels,
+            labels: labels.into_iter().filter(|(label, _)| !label.starts_with(OF_COMPOSE)).collect(),
             placement: placement(host.network_mode.as_deref().unwrap_or_default(), &networks),
             exposed_ports: config
                 .exposed_ports
@@ -92,7 +93,7 @@ fn placement(mode: &str, networks: &HashMap<String, EndpointSettings>) -> Placem
         return Placement::Host;
     }
     if let Some(owner) = mode.strip_prefix("container:") {
-        return Placement::SharedWith(WorkloadId(owner.to_owned()));
+        return Placement::SharedWith(WorkloadId(owner.into()));
     }
     Placement::Networks(attachments(networks))
 }

@@ -106,7 +106,7 @@ impl Engine {
         };
         // One container that cannot be understood must not keep the others from being seen.
         Ok(told.unwrap_or_else(|reason| {
-            warn!(container = id.0, "passed over, the engine's answer on it cannot be used: {reason}");
+            warn!(container = &*id.0, "passed over, the engine's answer on it cannot be used: {reason}");
             None
         }))
     }

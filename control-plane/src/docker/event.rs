@@ -73,7 +73,7 @@ pub(super) fn read(message: &EventMessage) -> Option<Event> {
         EventMessageTypeEnum::CONTAINER => (actor.id.clone()?, of_container(action, &attribute)?),
         _ => return None,
     };
-    Some(Event { id: WorkloadId(id), at: message.time_nano.unwrap_or(i64::MAX), what })
+    Some(Event { id: WorkloadId(id.into()), at: message.time_nano.unwrap_or(i64::MAX), what })
 }
 
 fn of_network(action: &str, network: String) -> Option<What> {

@@ -30,7 +30,7 @@ pub(super) fn read(summary: &ContainerSummary) -> Option<(WorkloadId, Listed)> {
         health: health(summary).filter(|_| state == State::Running),
         attachments: attachments(networks.into_iter().flatten()),
     };
-    Some((WorkloadId(id), listed))
+    Some((WorkloadId(id.into()), listed))
 }
 
 fn state(state: Option<ContainerSummaryStateEnum>) -> State {

@@ -134,7 +134,7 @@ fn a_container_of_docker_compose_run_is_no_replica() {
 fn an_image_that_compose_built_makes_no_replica() {
     // `docker create` of such an image: it inherits the labels of the project and service that the image is of.
     let created = workload("created");
-    assert!(created.labels.contains_key("com.docker.compose.service"));
+    assert!(text(RECORDED, "inspect-created.json").contains("com.docker.compose.service"));
     assert_eq!((created.project, created.service), (None, None));
 }
 
@@ -151,7 +151,7 @@ fn the_environment_never_gets_in() {
 fn life(engine: &str, id: &str) -> Vec<String> {
     let text = text(engine, "events.jsonl");
     let messages = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    let events = messages.filter_map(|message| event::read(&message)).filter(|event| event.id.0 == id);
+    let events = messages.filter_map(|message| event::read(&message)).filter(|event| *event.id.0 == *id);
     let mut life: Vec<String> = events
         .inspect(|event| assert!(event.at > 0 && event.at < i64::MAX))
         .map(|event| match event.what {

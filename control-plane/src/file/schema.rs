@@ -96,7 +96,7 @@ pub fn parse(text: &str) -> Result<Inventory, String> {
 /// A service without endpoints is one whose containers are all stopped: its routes stand, and answer 503.
 fn nobody(service: &str, labels: BTreeMap<String, String>) -> Workload {
     Workload {
-        id: WorkloadId(format!("{service}/")),
+        id: WorkloadId(format!("{service}/").into()),
         name: service.to_owned(),
         project: None,
         service: Some(service.to_owned()),
@@ -123,7 +123,7 @@ fn workload(
     };
     let name = name.unwrap_or_else(|| format!("{service}-{number}"));
     Workload {
-        id: WorkloadId(format!("{service}/{name}")),
+        id: WorkloadId(format!("{service}/{name}").into()),
         name,
         project: None,
         service: Some(service.to_owned()),

@@ -13,7 +13,7 @@ const FOR_EVER: Duration = Duration::ZERO;
 
 fn workload(name: &str) -> Workload {
     Workload {
-        id: WorkloadId(format!("id-of-{name}")),
+        id: WorkloadId(format!("id-of-{name}").into()),
         name: name.to_owned(),
         project: Some("shop".to_owned()),
         service: Some("web".to_owned()),
@@ -41,7 +41,7 @@ fn inventory() -> Inventory {
             ..workload("b")
         },
         Workload {
-            placement: Placement::SharedWith(WorkloadId("id-of-a".to_owned())),
+            placement: Placement::SharedWith(WorkloadId("id-of-a".into())),
             state: State::Paused,
             health: Health::Unhealthy,
             ..workload("c")

@@ -87,7 +87,7 @@ fn workload(name: &str, container: &Container) -> Workload {
     };
     let placement = match container {
         Container { direct: Some(address), .. } => Placement::Direct(*address),
-        Container { shares: Some(other), .. } => Placement::SharedWith(WorkloadId(other.clone())),
+        Container { shares: Some(other), .. } => Placement::SharedWith(WorkloadId(other.clone().into())),
         Container { host_network: true, .. } => Placement::Host,
         Container { networks, .. } => Placement::Networks(
             networks
@@ -104,7 +104,7 @@ fn workload(name: &str, container: &Container) -> Workload {
         ),
     };
     Workload {
-        id: WorkloadId(container.id.clone().unwrap_or_else(|| name.to_owned())),
+        id: WorkloadId(container.id.clone().unwrap_or_else(|| name.to_owned()).into()),
         name: name.to_owned(),
         project,
         service,

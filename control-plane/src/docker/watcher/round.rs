@@ -86,7 +86,7 @@ where
     ) -> anyhow::Result<()> {
         let mut next = Some(first);
         while let Some(Heard { event, at }) = next {
-            debug!(container = event.id.0, what = ?event.what, "event");
+            debug!(container = &*event.id.0, what = ?event.what, "event");
             self.looks.note(&event);
             self.suspicions.remove(&event.id);
             if let Some(round) = &mut self.round {
