@@ -21,6 +21,9 @@ use bed::Bed;
 use edge::System;
 use table::Table;
 
+/// What is told of a container that starts: that it was created, has joined its network, and was started.
+const EVENTS: usize = 3;
+
 /// Measure how long it takes until a container that starts is answered for, and one that stops is left alone.
 ///
 /// The engine and the apps are simulated, everything between them is real: the binary `portolan` beside this one, Envoy, and
@@ -113,7 +116,7 @@ impl Suite {
         let goals = [(Of::Median, 5.0), (Of::P99, 15.0)];
         table.put(column, "start to first answer, one by one", "ms", millis(&one.routed), &goals);
         table.put(column, "of that, between the last two looks", "ms", millis(&one.apart), &[]);
-        let cpu = one.watcher.as_secs_f64() * 1e3 / (2 * self.containers) as f64;
+        let cpu = one.watcher.as_secs_f64() * 1e3 / (EVENTS * self.containers) as f64;
         // Traefik's figure has in it what it spends on the requests.
         table.put(column, "CPU of what watches Docker, an event", "ms", single(cpu), &[(Of::Median, 1.0)]);
         let many = bed.start_containers(self.containers, self.bunch).await?;
