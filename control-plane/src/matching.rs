@@ -109,7 +109,7 @@ pub enum Outcome<'a> {
 #[must_use]
 pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Question) -> Verdict<'a> {
     let (unescaped, is_escaped) = unescape_slashes(&question.path);
-    let path = if is_escaped { unescaped } else { normalize(&question.path) };
+    let path = normalize(&unescaped);
     let ended = |host, path, outcome| Verdict { host, path, asked: Vec::new(), outcome };
     let host = Host::Exact(question.host.clone());
     if is_escaped {
@@ -301,6 +301,7 @@ mod tests {
             ("shop.localhost//api//x", "api"),
             ("shop.localhost/%61pi", "api"),
             ("shop.localhost/api%2Fx", "Redirected"),
+            ("shop.localhost/api%5Cx", "Redirected"),
             ("shop.localhost/one", "one"),
             ("shop.localhost/one/", "web"),
             ("a.shop.localhost/api", "web"),

@@ -56,8 +56,14 @@
       const at = new Date(time.dateTime);
       time.title = at.toString();
       if (time.hasAttribute("data-since")) time.textContent = age((Date.now() - at) / 1000);
-      else time.textContent = at.toLocaleTimeString(undefined, { hour12: false });
+      else time.textContent = clock(at, time.dateTime.includes("."));
     }
+  }
+
+  function clock(at, exact) {
+    const two = (number) => String(number).padStart(2, "0");
+    const seconds = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+    return exact ? `${seconds}.${String(at.getMilliseconds()).padStart(3, "0")}` : seconds;
   }
 
   function age(seconds) {

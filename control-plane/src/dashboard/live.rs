@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use warp::sse::Event;
 
@@ -14,7 +15,9 @@ use super::pages::rate_in_words;
 use super::timeline::Recorder;
 use super::traffic::{Interest, Traffic};
 
-/// Changes that come closer together are one: a page asks at most this often.
+/// Changes that come closer together are one: for the timeline,
+const LOOK: Duration = Duration::from_millis(20);
+/// and for a page, which asks at most this often.
 const SPACING: Duration = Duration::from_millis(100);
 /// An open page is somebody who looks.
 const LOOKS: Duration = Duration::from_secs(5);
@@ -55,10 +58,9 @@ pub(super) async fn follow(
             stop.cancelled().await;
             return Ok(());
         }
-        // Long enough to be one change, short enough to be seen at once.
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(SPACING) => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
@@ -70,20 +72,20 @@ struct Watching {
     stop: CancellationToken,
     /// One of the places for those who watch.
     _place: OwnedSemaphorePermit,
-    first: bool,
+    /// When a page was told last; nothing before.
+    told: Option<Instant>,
 }
 
 /// One event a change, `changed` or `traffic`, until the client leaves or `stop` is cancelled. Nothing is queued: who
 /// was busy hears of the newest.
 pub(super) fn events(
-    mut revision: watch::Receiver<u64>,
+    revision: watch::Receiver<u64>,
     traffic: watch::Receiver<Traffic>,
     interest: Interest,
     place: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    revision.mark_changed();
-    let watching = Watching { revision, traffic, interest, stop, _place: place, first: true };
+    let watching = Watching { revision, traffic, interest, stop, _place: place, told: None };
     stream::unfold(watching, |mut watching| async move {
         let event = watching.next().await?;
         Some((Ok(event), watching))
@@ -92,17 +94,21 @@ pub(super) fn events(
 
 impl Watching {
     async fn next(&mut self) -> Option<Event> {
-        if std::mem::take(&mut self.first) {
+        let Some(told) = self.told else {
             // At once, so that a page that was loaded before something changed, or came back, asks again.
-            return Some(changed(*self.revision.borrow_and_update()));
-        }
+            return Some(self.changed());
+        };
         loop {
             self.interest.show();
+            let change = async {
+                tokio::time::sleep_until(told + SPACING).await;
+                self.revision.changed().await
+            };
             tokio::select! {
                 () = self.stop.cancelled() => return None,
-                changed_ = self.revision.changed() => {
-                    changed_.ok()?;
-                    return Some(changed(*self.revision.borrow_and_update()));
+                change = change => {
+                    change.ok()?;
+                    return Some(self.changed());
                 }
                 changed = self.traffic.changed() => {
                     changed.ok()?;
@@ -112,10 +118,11 @@ impl Watching {
             }
         }
     }
-}
 
-fn changed(revision: u64) -> Event {
-    Event::default().event("changed").data(revision.to_string())
+    fn changed(&mut self) -> Event {
+        self.told = Some(Instant::now());
+        Event::default().event("changed").data(self.revision.borrow_and_update().to_string())
+    }
 }
 
 /// Service by service what stands on the page.

@@ -38,7 +38,7 @@ use crate::publish::ViewReceiver;
 use crate::timing::Timing;
 
 use site::{Call, Site};
-use timeline::{Recorder, Timeline};
+use timeline::{Lags, Recorder, Timeline};
 use traffic::{Interest, Poller};
 
 /// The media type of what `encode` writes (OpenMetrics 1.0, "Overall Structure").
@@ -117,14 +117,14 @@ pub async fn serve(
     let registry = Arc::new(registry);
     let metrics = warp::path!("metrics").and(warp::get()).map(move || metrics(&registry));
 
-    let timeline = Timeline::default();
+    let (timeline, lags) = (Timeline::default(), Lags::default());
     let (revision, revisions) = watch::channel(0);
     let interest = Interest::new();
     let (poller, traffic) =
         Poller::new(sources.clients.clone(), &interest, options.host.clone(), options.edge_port);
     let site = Site::new(
         sources.clone(),
-        timeline.clone(),
+        (timeline.clone(), lags.clone()),
         (traffic, interest),
         revisions,
         options.host,
@@ -144,7 +144,7 @@ pub async fn serve(
         server.await;
         Ok(())
     };
-    let follow = live::follow(sources, Recorder::new(timeline), revision, stop.clone());
+    let follow = live::follow(sources, Recorder::new(timeline, lags), revision, stop.clone());
     tokio::try_join!(server, follow, poller.run(stop))?;
     Ok(())
 }

@@ -69,6 +69,7 @@ impl Templates {
         handlebars.register_helper("tone", Box::new(tone_of));
         handlebars.register_helper("age", Box::new(age));
         handlebars.register_helper("rate", Box::new(rate));
+        handlebars.register_helper("lag", Box::new(lag));
         handlebars.register_helper("clock", Box::new(clock));
         handlebars.register_helper("short", Box::new(short));
         Ok(Self(handlebars))
@@ -185,6 +186,24 @@ pub(crate) fn rate_in_words(requests: Option<f64>, errors: Option<f64>, p95: Opt
         text += &format!(", {errors:.1}/s failed");
     }
     text
+}
+
+/// `{{lag lag_ms state}}`: how far a client is behind, or how long it took.
+fn lag(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Data,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let Some(ms) = helper.param(0).and_then(|param| param.value().as_u64()) else { return Ok(()) };
+    let is_behind = helper.param(1).is_some_and(|state| state.value() == "behind");
+    if is_behind {
+        out.write(&format!("behind for {ms} ms, "))?;
+    } else {
+        out.write(&format!("acknowledged the last change {ms} ms after it was made, "))?;
+    }
+    Ok(())
 }
 
 /// `{{clock time}}`: the time of day, for those who have no script to put it into their own zone.

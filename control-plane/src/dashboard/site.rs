@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use super::map::Map;
 use super::pages::{Link, Page, Templates};
 use super::picture::{Facts, Picture, says};
-use super::timeline::{Entry, Timeline};
+use super::timeline::{Entry, Lags, Timeline};
 use super::traffic::{Interest, Traffic};
 use super::verdict::{self, Verdict};
 use super::{Sources, live};
@@ -84,6 +84,7 @@ impl Call {
 pub(super) struct Site {
     sources: Sources,
     timeline: Timeline,
+    lags: Lags,
     traffic: watch::Receiver<Traffic>,
     interest: Interest,
     revision: watch::Receiver<u64>,
@@ -102,14 +103,14 @@ struct Seen {
 impl Site {
     pub(super) fn new(
         sources: Sources,
-        timeline: Timeline,
+        (timeline, lags): (Timeline, Lags),
         (traffic, interest): (watch::Receiver<Traffic>, Interest),
         revision: watch::Receiver<u64>,
         host: String,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let (places, templates) = (live::places(), Templates::new()?);
-        Ok(Self { sources, timeline, traffic, interest, revision, places, templates, host, stop })
+        Ok(Self { sources, timeline, lags, traffic, interest, revision, places, templates, host, stop })
     }
 
     pub(super) fn answer(&self, call: &Call) -> Response {
@@ -168,6 +169,7 @@ impl Site {
             decisions: &self.sources.decisions.borrow(),
             clients: &self.sources.clients.list(),
             traffic: &self.traffic.borrow(),
+            lags: &self.lags.all(),
             age: self.sources.freshness.age(),
             stale: self.sources.freshness.is_stale(),
             now: SystemTime::now(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -51,10 +51,21 @@ impl Timeline {
     }
 }
 
+/// How long each stream took with what it acknowledged last, by the stream's number. All clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lags(watch::Sender<BTreeMap<u64, Duration>>);
+
+impl Lags {
+    pub(crate) fn all(&self) -> BTreeMap<u64, Duration> {
+        self.0.borrow().clone()
+    }
+}
+
 /// Writes the timeline: remembers what it saw last, and compares.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     timeline: Timeline,
+    lags: Lags,
     inventory: Option<Arc<Inventory>>,
     view: Option<Arc<View>>,
     clients: BTreeMap<u64, Seen>,
@@ -70,8 +81,8 @@ struct Seen {
 }
 
 impl Recorder {
-    pub(crate) fn new(timeline: Timeline) -> Self {
-        Self { timeline, ..Self::default() }
+    pub(crate) fn new(timeline: Timeline, lags: Lags) -> Self {
+        Self { timeline, lags, ..Self::default() }
     }
 
     fn write(&self, now: SystemTime, kind: &'static str, subject: &str, text: impl Into<String>) {
@@ -183,10 +194,13 @@ impl Recorder {
             seen.acknowledged = old.acknowledged;
             let version = snapshot.version().to_string();
             if state_of(client, snapshot) == "current" && seen.acknowledged.as_ref() != Some(&version) {
-                let after = Instant::now().saturating_duration_since(snapshot.born()).as_secs_f64() * 1e3;
+                let after = Instant::now().saturating_duration_since(snapshot.born());
                 // One that comes back after a while has had it all the time.
                 let text = if seen.acknowledged.is_some() {
-                    format!("acknowledged {version}, {after:.0} ms after it was made")
+                    self.lags.0.send_modify(|lags| {
+                        lags.insert(client.id, after);
+                    });
+                    format!("acknowledged {version}, {} ms after it was made", after.as_millis())
                 } else {
                     format!("has all of {version}")
                 };
@@ -195,8 +209,13 @@ impl Recorder {
             }
             self.clients.insert(client.id, seen);
         }
-        for gone in before.into_values().filter(|gone| !gone.name.is_empty()) {
-            self.write(now, "client", &gone.name, "disconnected");
+        for (id, gone) in before {
+            self.lags.0.send_modify(|lags| {
+                lags.remove(&id);
+            });
+            if !gone.name.is_empty() {
+                self.write(now, "client", &gone.name, "disconnected");
+            }
         }
     }
 }

@@ -3,11 +3,12 @@
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use serde::Serialize;
+use tokio::time::Instant;
 use xds_server::session::{ResourceStatus, Sync, TypeStatus};
 use xds_server::{ClientStream, Snapshot};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{exact_time, time};
+use super::{Facts, exact_time, time};
 
 /// A stream of an Envoy, or of another client.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +27,9 @@ pub(crate) struct Client {
     /// `current`: it has acknowledged all that it asked for; `behind`; `refused`: it refused something that still stands;
     /// `connecting`: it has asked for nothing yet.
     pub(crate) state: &'static str,
+    /// From the making of what it acknowledged last to the acknowledgement; of one that is behind, so far. Nothing for one that
+    /// had it all when it connected.
+    pub(crate) lag_ms: Option<u64>,
     pub(crate) types: Vec<OfType>,
     pub(crate) refused: Vec<Refused>,
 }
@@ -59,7 +63,13 @@ pub(crate) struct Refused {
 }
 
 impl Client {
-    pub(crate) fn of(client: &ClientStream, snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(client: &ClientStream, facts: &Facts<'_>) -> Self {
+        let snapshot = &*facts.view.snapshot;
+        let state = state_of(client, snapshot);
+        let lag = match state {
+            "behind" => Some(Instant::now().saturating_duration_since(snapshot.born())),
+            _ => facts.lags.get(&client.id).copied(),
+        };
         let none = Node::default();
         let node = client.node.as_ref().unwrap_or(&none);
         Self {
@@ -70,7 +80,8 @@ impl Client {
             protocol: client.protocol.to_string(),
             scope: client.scope.to_string(),
             connected: time(client.opened),
-            state: state_of(client, snapshot),
+            state,
+            lag_ms: lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
             types: client.types.iter().map(|of_type| OfType::of(of_type, snapshot)).collect(),
             refused: refused(client).collect(),
         }

@@ -7,6 +7,7 @@
 mod clients;
 mod services;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) decisions: &'a Overrides,
     pub(crate) clients: &'a [ClientStream],
     pub(crate) traffic: &'a Traffic,
+    /// What each stream took for what it acknowledged last.
+    pub(crate) lags: &'a BTreeMap<u64, Duration>,
     /// Since the source of the containers confirmed the view.
     pub(crate) age: Option<Duration>,
     pub(crate) stale: bool,
@@ -106,8 +109,7 @@ impl Picture {
         let services = services::of(facts);
         let routes = routes(facts, &services);
         let problems: Vec<Trouble> = facts.view.model.problems.iter().map(Trouble::of).collect();
-        let clients: Vec<Client> =
-            facts.clients.iter().map(|client| Client::of(client, &facts.view.snapshot)).collect();
+        let clients: Vec<Client> = facts.clients.iter().map(|client| Client::of(client, facts)).collect();
         let members = || services.iter().flat_map(|service| &service.endpoints);
         let summary = Summary {
             version: facts.view.snapshot.version().to_string(),
