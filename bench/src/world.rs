@@ -147,8 +147,8 @@ mod tests {
         let endpoints = world.0.endpoints.iter().flat_map(|assignment| &assignment.endpoints);
         assert_eq!(endpoints.map(|locality| locality.lb_endpoints.len()).sum::<usize>(), ENDPOINTS);
         assert_eq!(world.assignments().len(), SERVICES);
-        // One more cluster: the proxy's own admin pages.
-        assert_eq!(world.0.clusters.len(), SERVICES + 1);
+        // Two more clusters: the dashboard, and the proxy's own admin pages.
+        assert_eq!(world.0.clusters.len(), SERVICES + 2);
     }
 
     #[test]
