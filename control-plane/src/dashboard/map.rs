@@ -192,3 +192,6 @@ fn worst(states: impl Iterator<Item = &'static str>) -> &'static str {
     };
     states.min_by_key(rank).unwrap_or("down")
 }
+
+#[cfg(test)]
+mod tests;
