@@ -163,7 +163,7 @@ fn put<T>(column: &mut Vec<Option<T>>, row: usize, card: T) {
 fn in_order(picture: &Picture) -> Vec<&Service> {
     let mut services: Vec<&Service> = picture.services.iter().collect();
     let first = |service: &Service| picture.routes.iter().position(|route| route.service == service.name);
-    services.sort_by_key(|service| first(service).unwrap_or(usize::MAX));
+    services.sort_by_cached_key(|service| first(service).unwrap_or(usize::MAX));
     services
 }
 
@@ -192,3 +192,6 @@ fn worst(states: impl Iterator<Item = &'static str>) -> &'static str {
     };
     states.min_by_key(rank).unwrap_or("down")
 }
+
+#[cfg(test)]
+mod tests;

@@ -321,3 +321,6 @@ fn retry(mut response: Response) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+pub(super) mod tests;

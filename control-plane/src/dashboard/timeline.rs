@@ -142,6 +142,7 @@ impl Recorder {
         let version = view.snapshot.version();
         if before.is_none_or(|before| before.snapshot.version() != version) {
             let count = view.snapshot.len();
+            let version = short(&version.to_string());
             self.write(now, "published", "portolan", format!("published {version}, {count} resources"));
         }
     }
@@ -200,9 +201,9 @@ impl Recorder {
                     self.lags.0.send_modify(|lags| {
                         lags.insert(client.id, after);
                     });
-                    format!("acknowledged {version}, {} ms after it was made", after.as_millis())
+                    format!("acknowledged {}, {} ms after it was made", short(&version), after.as_millis())
                 } else {
-                    format!("has all of {version}")
+                    format!("has all of {}", short(&version))
                 };
                 self.write(now, "acknowledged", &seen.name, text);
                 seen.acknowledged = Some(version);
@@ -220,6 +221,11 @@ impl Recorder {
     }
 }
 
+/// As on the pages: enough of a version to tell two apart.
+fn short(version: &str) -> String {
+    version.chars().take(8).collect()
+}
+
 /// Where a container is in its life.
 fn words(workload: &Workload) -> &'static str {
     match (workload.state, workload.health) {
@@ -233,3 +239,6 @@ fn words(workload: &Workload) -> &'static str {
         (State::Stopped, _) => "stopped",
     }
 }
+
+#[cfg(test)]
+mod tests;

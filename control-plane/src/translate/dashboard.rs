@@ -26,6 +26,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
+use envoy_types::pb::google::protobuf::BoolValue;
 
 use crate::model::ADMIN_SERVICE;
 
@@ -57,10 +58,12 @@ pub(super) fn admin_cluster(edge: &EdgeOptions) -> Cluster {
 /// The control plane's pages.
 pub(super) fn pages_cluster(edge: &EdgeOptions) -> Cluster {
     let HostPort { host, port } = &edge.dashboard_at;
-    match host.parse() {
+    let cluster = match host.parse() {
         Ok(ip) => a_cluster(NAME, DiscoveryType::Static, at(SocketAddr::new(ip, *port))),
         Err(_) => a_cluster(NAME, DiscoveryType::StrictDns, named(host, *port)),
-    }
+    };
+    // A name that does not resolve must not hold up a start: everything else is served meanwhile.
+    Cluster { wait_for_warm_on_init: Some(BoolValue { value: false }), ..cluster }
 }
 
 fn named(host: &str, port: u16) -> HostIdentifier {

@@ -1,0 +1,77 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use xds_server::Snapshot;
+
+use super::*;
+use crate::file;
+use crate::model::{self, Options};
+
+const TWO: &str =
+    r#"services: {web: {labels: {portolan.host: web.localhost}, endpoints: ["127.0.0.1:1", "127.0.0.1:2"]}}"#;
+const ONE: &str = r#"services: {web: {labels: {portolan.host: web.localhost}, endpoints: ["127.0.0.1:1"]}}"#;
+const WRONG: &str = r#"services: {web: {labels: {portolan.host: web.localhost, portolan.paht: /x}, endpoints: ["127.0.0.1:1"]}}"#;
+
+/// What a recorder writes that sees these services files one after another; of the last one.
+fn after(files: &[&str]) -> Vec<String> {
+    let timeline = Timeline::default();
+    let mut recorder = Recorder::new(timeline.clone(), Lags::default());
+    let options = Options { label_prefix: "portolan".to_owned(), reserved_host: "d".to_owned() };
+    let mut last: Option<Arc<View>> = None;
+    let mut before = 0;
+    for text in files {
+        before = timeline.entries().len();
+        let inventory = Arc::new(file::parse(text).unwrap());
+        let model = model::build(&inventory, &options, last.as_ref().map(|view| &view.model));
+        let view = Arc::new(View { model, snapshot: Arc::new(Snapshot::default()) });
+        recorder.see_containers(&inventory, SystemTime::UNIX_EPOCH);
+        recorder.see_view(&view, SystemTime::UNIX_EPOCH);
+        last = Some(view);
+    }
+    let mut entries = timeline.entries();
+    entries.reverse();
+    let said = entries.iter().skip(before);
+    said.map(|entry| format!("{}: {} {}", entry.kind, entry.subject, entry.text)).collect()
+}
+
+#[test]
+fn a_container_that_comes_or_goes_is_told_with_its_place_in_the_rotation() {
+    assert_eq!(
+        after(&[ONE, TWO]),
+        [
+            "container: web-2 appeared, running and healthy",
+            "rotation: web-2 is in rotation of web at 127.0.0.1:2"
+        ]
+    );
+    assert_eq!(after(&[TWO, ONE]), ["container: web-2 is gone", "rotation: web-2 left the rotation of web"]);
+    assert!(after(&[TWO, TWO]).is_empty(), "nothing changed");
+}
+
+#[test]
+fn a_change_of_health_is_told() {
+    let ill = ONE.replace("\"127.0.0.1:1\"", "{address: \"127.0.0.1:1\", health: unhealthy}");
+    assert_eq!(
+        after(&[ONE, &ill]),
+        ["container: web-1 is running and unhealthy", "rotation: web-1 left the rotation of web"]
+    );
+}
+
+#[test]
+fn a_problem_is_told_when_it_comes_and_when_it_is_solved() {
+    let came = after(&[ONE, WRONG]);
+    assert!(came.contains(&"problem: web-1 has a problem: there is no key \"paht\"".to_owned()), "{came:?}");
+    let solved = after(&[WRONG, ONE]);
+    assert!(solved.iter().any(|entry| entry.starts_with("solved: web-1")), "{solved:?}");
+}
+
+#[test]
+fn the_oldest_entries_make_room() {
+    let timeline = Timeline::default();
+    let recorder = Recorder::new(timeline.clone(), Lags::default());
+    for number in 0..ENTRIES + 3 {
+        recorder.write(SystemTime::UNIX_EPOCH, "container", "web", number.to_string());
+    }
+    let entries = timeline.entries();
+    assert_eq!((entries.len(), entries[0].text.as_str()), (ENTRIES, "502"));
+    assert_eq!(entries.last().unwrap().text, "3");
+}
