@@ -66,7 +66,7 @@ fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb:
     let routes = view.model.topology.routes_in_order().map(|(host, route)| pb::Route {
         name: route.name.clone(),
         host: host.to_string(),
-        path: route.matches.path.to_string(),
+        path: route.matches.to_string(),
         service: route.service.to_string(),
     });
     let problems = view.model.problems.iter().map(|problem| pb::Problem {

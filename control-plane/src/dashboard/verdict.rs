@@ -85,7 +85,7 @@ pub(crate) fn of(url: &str, view: &View, picture: &Picture, dashboard_host: &str
             Answer::Differs(why) => ("no", why.clone()),
             Answer::NotAsked => ("not asked", "a route before it takes the request".to_owned()),
         };
-        let path = route.matches.path.to_string();
+        let path = route.matches.to_string();
         Asked { route: route.name.clone(), path, priority: route.priority, answer, why }
     });
     Verdict {

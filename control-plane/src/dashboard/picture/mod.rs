@@ -172,7 +172,7 @@ fn routes(facts: &Facts<'_>, services: &[Service]) -> Vec<Route> {
         };
         Route {
             host: host.to_string(),
-            path,
+            path: route.matches.to_string(),
             name: route.name.clone(),
             priority: route.priority,
             service: route.service.to_string(),

@@ -57,7 +57,7 @@ pub(crate) fn of(facts: &Facts<'_>) -> Vec<Service> {
         Service {
             name: service.name.to_string(),
             state,
-            routes: routes.map(|(host, route)| format!("{host} {}", route.matches.path)).collect(),
+            routes: routes.map(|(host, route)| format!("{host} {}", route.matches)).collect(),
             endpoints_ready: ready,
             endpoints,
             traffic: facts.traffic.of(&service.name.0),
