@@ -1,9 +1,12 @@
 //! Which route takes a request, and why the others do not: what Envoy decides with the routes it was given, said in
 //! words. Pure; the tests of the whole system hold it against a real Envoy.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 
-use crate::model::{Host, Match, PathMatch, Route, Topology};
+use crate::model::matching::{HeaderMatch, Match, PathMatch, TextMatch};
+use crate::model::{Host, Route, Topology};
 
 /// A request, as far as routes look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,10 +15,16 @@ pub struct Question {
     pub host: String,
     /// The path as it is sent, without the query.
     pub path: String,
+    /// The query's parameters as they are sent, in their order.
+    pub query: Vec<(String, String)>,
+    /// The method, in capitals.
+    pub method: String,
+    /// The headers that routes may ask for, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Question {
-    /// Reads what a person types: `http://shop.localhost:8080/cart?a=b`, or the same without scheme.
+    /// A GET without headers for what a person types: `http://shop.localhost:8080/cart?a=b`, or the same without scheme.
     ///
     /// # Errors
     ///
@@ -41,12 +50,23 @@ impl Question {
         if host.is_empty() || !host.bytes().all(is_name) {
             return Err(format!("{authority:?} is not a host; write shop.localhost/path"));
         }
-        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let target = path.split('#').next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = if path.is_empty() { "/" } else { path };
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         if let Some(wrong) = path.chars().find(|c| c.is_whitespace() || c.is_control()) {
             return Err(format!("a path has no {wrong:?}; write %20 for a space"));
         }
-        Ok(Self { host, path: path.to_owned() })
+        Ok(Self { host, path: path.to_owned(), query, method: "GET".to_owned(), headers: BTreeMap::new() })
+    }
+
+    /// The same by this method.
+    #[must_use]
+    pub fn by(mut self, method: &str) -> Self {
+        self.method = method.trim().to_ascii_uppercase();
+        self
     }
 }
 
@@ -109,7 +129,7 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
     let mut winner = None;
     let mut asked = Vec::new();
     for route in topology.routes_of(&host) {
-        let answer = match (winner, differs(&route.matches, &path)) {
+        let answer = match (winner, differs(route, &path, question)) {
             (Some(_), _) => Answer::NotAsked,
             (None, Some(why)) => Answer::Differs(why),
             (None, None) => {
@@ -124,8 +144,22 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
 }
 
 /// Why a request is none of this route's, or nothing where it is.
-fn differs(matches: &Match, path: &str) -> Option<String> {
-    match &matches.path {
+fn differs(route: &Route, path: &str, question: &Question) -> Option<String> {
+    let Match { path: at, methods, headers, query } = &route.matches;
+    let other_path = path_differs(at, path);
+    let by_method = || {
+        let is_preflight = route.options.cors.is_some() && question.method == "OPTIONS";
+        let fits = methods.is_empty() || methods.contains(&question.method) || is_preflight;
+        let listed: Vec<&str> = methods.iter().map(String::as_str).collect();
+        (!fits).then(|| format!("it takes {}, and this is {}", listed.join(", "), question.method))
+    };
+    let by_header = || headers.iter().find_map(|(name, wanted)| header_differs(name, wanted, question));
+    let by_query = || query.iter().find_map(|(name, wanted)| parameter_differs(name, wanted, question));
+    other_path.or_else(by_method).or_else(by_header).or_else(by_query)
+}
+
+fn path_differs(at: &PathMatch, path: &str) -> Option<String> {
+    match at {
         PathMatch::Exact(exact) => {
             (path != exact).then(|| format!("{path} is not {exact}, and nothing else will do"))
         }
@@ -138,11 +172,41 @@ fn differs(matches: &Match, path: &str) -> Option<String> {
                 None => Some(format!("{path} does not begin with {prefix}")),
             }
         }
-        PathMatch::Regex(text) => match Regex::new(&format!(r"\A(?:{text})\z")) {
-            Ok(regex) => (!regex.is_match(path)).then(|| format!("{path} as a whole does not match {text}")),
-            Err(error) => Some(format!("{text} cannot be read as a regular expression: {error}")),
-        },
+        PathMatch::Regex(text) => {
+            (!matches_whole(text, path)).then(|| format!("{path} as a whole does not match {text}"))
+        }
     }
+}
+
+fn header_differs(name: &str, wanted: &HeaderMatch, question: &Question) -> Option<String> {
+    let there = question.headers.get(name).map(String::as_str);
+    // One that must not say something, and is not there, does not say it.
+    let value = there.or((wanted.not && wanted.value != TextMatch::Present).then_some(""));
+    let says = value.is_some_and(|value| says(&wanted.value, value));
+    // Of one that is not there and should say something nothing is turned round.
+    let fits = if value.is_none() && wanted.value != TextMatch::Present { false } else { says != wanted.not };
+    let is = there.map_or_else(|| "the request has none".to_owned(), |value| format!("it is {value:?}"));
+    (!fits).then(|| format!("it takes header {name}={wanted}, and {is}"))
+}
+
+fn parameter_differs(name: &str, wanted: &TextMatch, question: &Question) -> Option<String> {
+    let there = question.query.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+    let is = there.map_or_else(|| "the query has none".to_owned(), |value| format!("it is {value:?}"));
+    (!there.is_some_and(|value| says(wanted, value)))
+        .then(|| format!("it takes query {name}={wanted}, and {is}"))
+}
+
+fn says(wanted: &TextMatch, value: &str) -> bool {
+    match wanted {
+        TextMatch::Present => true,
+        TextMatch::Exact(exact) => value == exact,
+        TextMatch::Regex(text) => matches_whole(text, value),
+    }
+}
+
+/// The model lets no expression through that cannot be read; one that cannot matches nothing.
+fn matches_whole(regex: &str, text: &str) -> bool {
+    Regex::new(&format!(r"\A(?:{regex})\z")).is_ok_and(|regex| regex.is_match(text))
 }
 
 /// `%2F` and `%5C` as what they stand for, and whether there was one.
@@ -208,6 +272,10 @@ mod tests {
             web: {labels: {portolan.host: "shop.localhost, *.shop.localhost"}, endpoints: ["127.0.0.1:1"]}
             api: {labels: {portolan.host: shop.localhost, portolan.path: /api}, endpoints: ["127.0.0.1:2"]}
             one: {labels: {portolan.host: shop.localhost, portolan.path: "=/one"}, endpoints: ["127.0.0.1:3"]}
+            put: {labels: {portolan.host: shop.localhost, portolan.path: /m, portolan.methods: "PUT, POST"}, endpoints: ["127.0.0.1:5"]}
+            old: {labels: {portolan.host: shop.localhost, portolan.path: /q, portolan.query.v: "~[12]"}, endpoints: ["127.0.0.1:6"]}
+            dev: {labels: {portolan.host: shop.localhost, portolan.path: /h, portolan.header.x-dev: "yes"}, endpoints: ["127.0.0.1:7"]}
+            non: {labels: {portolan.host: shop.localhost, portolan.path: /n, portolan.header.x-dev: "!yes"}, endpoints: ["127.0.0.1:8"]}
             ids: {labels: {portolan.host: ids.localhost, portolan.path: "~/[0-9]+"}, endpoints: ["127.0.0.1:4"]}"#;
         let options =
             Options { label_prefix: "portolan".to_owned(), reserved_host: "dashboard.localhost".to_owned() };
@@ -215,9 +283,12 @@ mod tests {
     }
 
     fn found(url: &str) -> String {
+        found_by(&Question::read(url).unwrap())
+    }
+
+    fn found_by(question: &Question) -> String {
         let topology = topology();
-        let question = Question::read(url).unwrap();
-        match decide(&topology, "dashboard.localhost", &question).outcome {
+        match decide(&topology, "dashboard.localhost", question).outcome {
             Outcome::Routed(route) => route.name.clone(),
             other => format!("{other:?}"),
         }
@@ -251,12 +322,37 @@ mod tests {
     }
 
     #[test]
+    fn methods_headers_and_the_query_are_asked_for() {
+        let by = |url: &str, method: &str, headers: &[(&str, &str)]| {
+            let mut question = Question::read(url).unwrap().by(method);
+            question.headers =
+                headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            found_by(&question)
+        };
+        assert_eq!(by("shop.localhost/m", "put", &[]), "put");
+        assert_eq!(by("shop.localhost/m", "GET", &[]), "web");
+        assert_eq!(by("shop.localhost/q?a=b&v=2&v=3", "GET", &[]), "old", "the first one counts");
+        assert_eq!(by("shop.localhost/q?v=3&v=2", "GET", &[]), "web");
+        assert_eq!(by("shop.localhost/q?w=1", "GET", &[]), "web");
+        assert_eq!(by("shop.localhost/h", "GET", &[("x-dev", "yes")]), "dev");
+        assert_eq!(by("shop.localhost/h", "GET", &[("x-dev", "no")]), "web");
+        assert_eq!(by("shop.localhost/h", "GET", &[]), "web");
+        assert_eq!(by("shop.localhost/n", "GET", &[]), "non");
+        assert_eq!(by("shop.localhost/n", "GET", &[("x-dev", "no")]), "non");
+        assert_eq!(by("shop.localhost/n", "GET", &[("x-dev", "yes")]), "web");
+    }
+
+    #[test]
     fn every_route_that_is_asked_says_why_not() {
         let topology = topology();
         let question = Question::read("shop.localhost/apix").unwrap();
         let verdict = decide(&topology, "dashboard.localhost", &question);
-        let said: Vec<(&str, &Answer)> =
-            verdict.asked.iter().map(|(route, answer)| (route.name.as_str(), answer)).collect();
+        let said: Vec<(&str, &Answer)> = verdict
+            .asked
+            .iter()
+            .map(|(route, answer)| (route.name.as_str(), answer))
+            .filter(|(name, _)| ["one", "api", "web"].contains(name))
+            .collect();
         let differs = |why: &str| Answer::Differs(why.to_owned());
         assert_eq!(
             said,

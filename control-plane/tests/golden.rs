@@ -15,7 +15,7 @@ use portolan::{model, translate};
 use serde_json::{Value, json};
 use support::{Case, Printer};
 
-/// The one case in which what never changes is written out: the listener, and everything of a cluster.
+/// The one case in which what never changes is written out as well: the listener, and what is there without containers.
 const IN_FULL: &str = "a-service";
 
 #[test]
@@ -56,17 +56,19 @@ fn resources(case: &Case, in_full: bool) -> String {
     let resources = translate::translate(&topology, &support::edge());
     let printer = Printer::new();
     let hosts = resources.routes.iter().flat_map(|routes| &routes.virtual_hosts);
+    let in_detail = in_full || case.in_detail;
     let hosts: Vec<Value> = hosts
         .filter(|host| in_full || !host.name.starts_with("portolan:"))
         .map(|host| printer.value(host))
-        .map(|host| if in_full { host } else { without_policies(host) })
+        .map(|host| if in_detail { host } else { without_policies(host) })
         .collect();
     let settled = [model::ADMIN_SERVICE, translate::DASHBOARD];
     let clusters =
         resources.clusters.iter().filter(|cluster| in_full || !settled.contains(&cluster.name.as_str()));
-    let clusters: Vec<Value> =
-        clusters.map(|cluster| if in_full { printer.value(cluster) } else { json!(cluster.name) }).collect();
-    let endpoints: Vec<Value> = if in_full {
+    let clusters: Vec<Value> = clusters
+        .map(|cluster| if in_detail { printer.value(cluster) } else { json!(cluster.name) })
+        .collect();
+    let endpoints: Vec<Value> = if in_detail {
         resources.endpoints.iter().map(|assignment| printer.value(assignment)).collect()
     } else {
         topology.services.values().map(|service| in_short(service)).collect()

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
-use portolan::model::label::{self, Claims, HealthRule};
+use portolan::model::label::{self, Claims, HealthRule, KEYS};
 use portolan::model::{Host, PathMatch, Problem};
 
 fn read(labels: &[(&str, &str)], prefix: &str) -> (Claims, Vec<Problem>) {
@@ -54,18 +54,23 @@ fn a_wrong_label_is_told_with_what_to_write_instead() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/labels/wrong.txt");
     let want = std::fs::read_to_string(&file).unwrap();
     let mut got = String::new();
+    // Labels that stand beside the wrong one: a host, so that the missing host is not what is wrong, and those after a +.
+    let mut beside = Vec::new();
     for line in want.lines() {
-        let Some((label, value)) = line.split_once('=').filter(|_| !line.starts_with([' ', '#'])) else {
-            if line.starts_with('#') || line.is_empty() {
+        if let Some(right) = line.strip_prefix("+ ") {
+            beside.extend(right.split_once('='));
+        }
+        let Some((label, value)) = line.split_once('=').filter(|_| !line.starts_with([' ', '#', '+'])) else {
+            if line.starts_with(['#', '+']) || line.is_empty() {
                 got.push_str(line);
                 got.push('\n');
             }
             continue;
         };
-        // Beside a host, so that the missing host is not what is wrong.
         let host =
             if label.ends_with("host") { ("portolan.z", "") } else { ("portolan.host", "a.localhost") };
-        let (_, problems) = read(&[host, (label, value)], "portolan");
+        beside.extend([host, (label, value)]);
+        let (_, problems) = read(&std::mem::take(&mut beside), "portolan");
         let of_label = problems.iter().filter(|problem| problem.label.as_deref() == Some(label));
         let messages: Vec<String> = of_label.map(|problem| format!("    {problem}\n")).collect();
         assert!(!messages.is_empty(), "{label}={value:?} is taken as right");
@@ -149,4 +154,67 @@ fn a_problem_tells_the_place_in_bytes_and_shows_it_in_characters() {
     let (_, problems) = read(&[("portolan.path", "/é?x"), ("portolan.host", "a")], "portolan");
     assert_eq!(problems[0].place, Some(3));
     assert!(problems[0].to_string().contains("character 3"), "{}", problems[0]);
+}
+
+#[test]
+fn the_reference_has_every_key_with_its_default_and_an_example_that_is_right() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/labels.md");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    let rows: Vec<&str> = reference.lines().filter(|line| line.starts_with("| `")).collect();
+    let of_keys = rows.iter().take_while(|row| row.matches(" | ").count() == 4);
+    let cells: Vec<Vec<&str>> =
+        of_keys.map(|row| row.trim_matches(['|', ' ']).split(" | ").collect()).collect();
+    let names: Vec<&str> = cells.iter().map(|row| row[0].trim_matches('`')).collect();
+    let wanted: Vec<String> = KEYS.iter().map(|key| key.name.replace('*', "<name>")).collect();
+    assert_eq!(names, wanted, "the keys, in the order of the table in the code");
+    for (row, key) in cells.iter().zip(KEYS) {
+        let [_, of, _, default, example] = row.as_slice() else { panic!("{row:?}") };
+        assert_eq!(*of, if key.is_of_service() { "service" } else { "route" }, "{}", key.name);
+        assert_eq!(default.replace('`', ""), key.default, "{}", key.name);
+        let value = example.trim_matches('`').split_once(": ").unwrap().1.trim_matches('"');
+        assert_eq!(value, key.example, "{}", key.name);
+        let member = key.name.replace('*', "x-a");
+        let right = label::canonical(&member, value);
+        assert!(right.is_ok(), "{}: {right:?}", key.name);
+    }
+}
+
+#[test]
+fn a_value_that_is_written_anew_reads_as_the_same() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (key, value) in support::values::values() {
+        // With all that a key may need.
+        let needed = [
+            ("host", "a"),
+            ("redirect", "https"),
+            ("cors", "https://a.b"),
+            ("limit", "1/s"),
+            ("version", "v"),
+            ("health.path", "/"),
+        ];
+        let claims = |value: &str| {
+            let all = needed
+                .iter()
+                .filter(|(other, _)| *other != key && !(*other == "redirect" && key != "redirect.code"));
+            let labels: Vec<(String, &str)> = all
+                .copied()
+                .chain([(key, value)])
+                .map(|(key, value)| (format!("portolan.{key}"), value))
+                .collect();
+            let labels: Vec<(&str, &str)> =
+                labels.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+            right(&labels)
+        };
+        let again = label::canonical(key, value).unwrap_or_else(|error| panic!("{key}={value:?}: {error}"));
+        assert_eq!(claims(value), claims(&again), "{key}={value:?} is written as {again:?}");
+        assert_eq!(label::canonical(key, &again).unwrap(), again, "{key}={value:?}");
+        seen.insert(
+            key.split_once(".x-").or_else(|| key.split_once(".X-")).map_or(key, |(family, _)| family),
+        );
+    }
+    for key in KEYS {
+        let family = key.name.trim_end_matches(".*");
+        let has = seen.iter().any(|seen| *seen == family || seen.starts_with(&format!("{family}.")));
+        assert!(has, "no value of {}", key.name);
+    }
 }

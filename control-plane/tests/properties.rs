@@ -53,8 +53,10 @@ fn label() -> impl Strategy<Value = (String, String)> {
         ("hots", "x"),
     ])
     .prop_map(|(key, value)| (key, value.to_owned()));
+    let more =
+        prop::sample::select(support::values::values()).prop_map(|(key, value)| (key, value.to_owned()));
     let route = prop::sample::select(vec!["", "", "routes.b.", "routes.c."]);
-    (route, prop_oneof![4 => host, 2 => path, 2 => other])
+    (route, prop_oneof![4 => host, 2 => path, 2 => other, 3 => more])
         .prop_map(|(route, (key, value))| (format!("portolan.{route}{key}"), value))
 }
 
@@ -74,7 +76,7 @@ fn workload() -> impl Strategy<Value = Workload> {
         1 => any::<u16>().prop_map(|port| Placement::Direct(SocketAddr::from(([127, 0, 0, 1], port)))),
     ];
     (
-        btree_map("[a-c]", label(), 0..5).prop_map(|labels| labels.into_values().collect::<BTreeMap<_, _>>()),
+        vec(label(), 0..8).prop_map(|labels| labels.into_iter().collect::<BTreeMap<_, _>>()),
         prop::option::of(prop::sample::select(vec!["web", "api", "b d", "envoy-admin"])),
         prop::bool::ANY,
         placement,
@@ -179,15 +181,11 @@ fn changed(inventory: &Inventory, n: usize, to: Option<Workload>) -> Arc<Invento
     Arc::new(next)
 }
 
+/// Everything as it is sent.
 fn bytes(resources: &Resources) -> Vec<Vec<u8>> {
-    let clusters = resources.clusters.iter().map(Message::encode_to_vec);
-    let endpoints = resources.endpoints.iter().map(Message::encode_to_vec);
-    let listeners = resources.listeners.iter().map(Message::encode_to_vec);
-    clusters
-        .chain(endpoints)
-        .chain(listeners)
-        .chain(resources.routes.iter().map(Message::encode_to_vec))
-        .collect()
+    let snapshot = served(resources);
+    let of_kind = |kind| snapshot.section(kind).values().map(|resource| resource.body().to_vec());
+    Kind::ALL.into_iter().flat_map(of_kind).collect()
 }
 
 /// All of it, made of nothing that was there before.
@@ -200,6 +198,8 @@ fn served(resources: &Resources) -> Snapshot {
 
 /// Everything Envoy or an xDS client would refuse, or wait for in vain.
 fn check(resources: &Resources) {
+    let nothing = translate::translate(&model::Topology::default(), &support::edge());
+    assert_eq!(resources.listeners, nothing.listeners, "the listener is the same whatever runs");
     let clusters: BTreeSet<&str> = resources.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     assert_eq!(clusters.len(), resources.clusters.len(), "a cluster's name stands twice");
     let eds = |kind: &Option<ClusterDiscoveryType>| matches!(kind, Some(ClusterDiscoveryType::Type(kind)) if *kind == DiscoveryType::Eds as i32);
@@ -222,7 +222,10 @@ fn check(resources: &Resources) {
             assert!(!route.name.is_empty(), "a route has no name for the access log");
             if let Some(Action::Route(action)) = &route.action {
                 let Some(ClusterSpecifier::Cluster(cluster)) = &action.cluster_specifier else { continue };
-                assert!(clusters.contains(cluster.as_str()), "the route {} leads to no cluster", route.name);
+                let mirrors = action.request_mirror_policies.iter().map(|mirror| &mirror.cluster);
+                for cluster in mirrors.chain([cluster]) {
+                    assert!(clusters.contains(cluster.as_str()), "{} leads to no cluster", route.name);
+                }
             }
         }
     }
@@ -231,7 +234,7 @@ fn check(resources: &Resources) {
 
 proptest! {
     #[test]
-    fn no_label_makes_the_model_panic(labels in btree_map("portolan\\.(routes\\.)?(\\PC{0,12}|host|path|port|network|service|health|enable|priority)", "\\PC{0,40}", 0..6)) {
+    fn no_label_makes_the_model_panic(labels in btree_map("portolan\\.(routes\\.)?(\\PC{0,12}|[a-z.-]{1,12}|host|path|methods|header\\.\\PC{1,5}|lb|cors|limit|mirror|retries)", "\\PC{0,40}", 0..6)) {
         let workload = Workload { labels, ..blank() };
         build(&numbered(vec![workload], 0), None);
     }

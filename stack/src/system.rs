@@ -17,7 +17,7 @@ use crate::{ports, tools};
 const READY: Duration = Duration::from_secs(60);
 
 /// As in the Dockerfile: quiet, no predecessor to talk to, and an access log that is a second old at most.
-const ENVOY_OPTIONS: [&str; 5] =
+pub const ENVOY_OPTIONS: [&str; 5] =
     ["--log-level", "warning", "--disable-hot-restart", "--file-flush-interval-msec", "1000"];
 
 /// What to run, and where.
@@ -186,27 +186,12 @@ impl System {
 
     fn start_envoy(&mut self) -> anyhow::Result<()> {
         let config = self.options.folder.join("envoy.yaml");
-        fs::write(&config, self.bootstrap()?)?;
+        fs::write(&config, bootstrap(self.options.grpc_port, self.admin_port)?)?;
         let envoy = Process::start("envoy", &self.logs(), &self.envoy, |command| {
             command.arg("-c").arg(&config).args(ENVOY_OPTIONS);
         })?;
         self.add(envoy);
         Ok(())
-    }
-
-    /// The bootstrap of the images, with the addresses of this system.
-    fn bootstrap(&self) -> anyhow::Result<String> {
-        let path = crate::workspace().join("envoy/bootstrap.yaml");
-        let mut text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        for (theirs, ours) in [
-            ("address: control-plane, port_value: 18000", self.options.grpc_port),
-            ("address: 127.0.0.1, port_value: 9901", self.admin_port),
-        ] {
-            ensure!(text.matches(theirs).count() == 1, "{} does not say `{theirs}` once", path.display());
-            text = text.replace(theirs, &format!("address: 127.0.0.1, port_value: {ours}"));
-        }
-        Ok(text)
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
@@ -297,4 +282,22 @@ impl System {
             let _ = process.stop();
         }
     }
+}
+
+/// The bootstrap of the images, with these ports on loopback: that of the control plane, and Envoy's own for its pages.
+///
+/// # Errors
+///
+/// It cannot be read, or has no such addresses any more.
+pub fn bootstrap(grpc_port: u16, admin_port: u16) -> anyhow::Result<String> {
+    let path = crate::workspace().join("envoy/bootstrap.yaml");
+    let mut text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    for (theirs, ours) in [
+        ("address: control-plane, port_value: 18000", grpc_port),
+        ("address: 127.0.0.1, port_value: 9901", admin_port),
+    ] {
+        ensure!(text.matches(theirs).count() == 1, "{} does not say `{theirs}` once", path.display());
+        text = text.replace(theirs, &format!("address: 127.0.0.1, port_value: {ours}"));
+    }
+    Ok(text)
 }

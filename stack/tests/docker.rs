@@ -6,23 +6,16 @@ mod common;
 mod compose;
 mod lossless;
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use common::*;
 use compose::{Compose, docker, engine};
 use libtest_mimic::{Arguments, Trial};
 use reqwest::Method;
 use serde_json::Value;
-use stack::site::Site;
 use stack::wait::until;
-
-/// Longer than a health check that fails three times takes.
-const HEALTH: Duration = Duration::from_secs(90);
 
 type Test = fn(&Compose) -> Result<()>;
 
@@ -60,15 +53,13 @@ const TESTS: &[(&str, Test)] = &[
     ("every_container_is_confined", every_container_is_confined),
     ("a_restart_of_the_control_plane_without_docker_serves_what_was_saved", a_restart_without_docker),
     ("scaling_up_and_down_moves_the_rotation_and_restarts_nothing_else", scaling_restarts_nothing_else),
-    ("a_rollout_replaces_every_frontend_and_loses_no_request", a_rollout_loses_no_request),
-    ("a_rollout_of_what_never_is_healthy_leaves_the_old_frontends_serving", a_failed_rollout_changes_nothing),
     ("an_unhealthy_frontend_leaves_the_rotation_and_returns", an_unhealthy_frontend_leaves_and_returns),
     ("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
     ("acknowledged_writes_survive_down_and_up", acknowledged_writes_survive_down_and_up),
 ];
 
 fn tests() -> Vec<(&'static str, Test)> {
-    TESTS.iter().chain(lossless::TESTS).copied().collect()
+    TESTS.iter().copied().chain(lossless::tests()).collect()
 }
 
 fn main() -> ExitCode {
@@ -289,7 +280,7 @@ fn a_restart_without_docker(system: &Compose) -> Result<()> {
         Ok(serde_json::from_str(&grpcurl(&[&address, "portolan.v1.InspectService/GetView"])?)?)
     };
     let before = view()?["snapshotVersion"].clone();
-    let control_plane = system.container("control-plane")?["Id"].as_str().unwrap_or_default().to_owned();
+    let control_plane = system.id("control-plane")?;
     system.run(&["stop", "docker-guard"])?;
     // Not by Compose, which would wait for docker-guard, or make other containers anew at the next `up`.
     docker(&["kill", &control_plane])?;
@@ -310,132 +301,38 @@ fn a_restart_without_docker(system: &Compose) -> Result<()> {
         );
         Ok(())
     })?;
-    until("the control plane is healthy", HEALTH, || {
-        let health = system.container("control-plane")?["State"]["Health"]["Status"].clone();
-        ensure!(health == "healthy", "{health}");
-        Ok(())
-    })
-}
-
-/// Everything by name that must not change when the frontends are scaled: id, start, restarts.
-fn lives(system: &Compose) -> Result<BTreeMap<String, String>> {
-    let lives = system.containers()?.into_iter().map(|container| {
-        let life =
-            format!("{} {} {}", container["Id"], container["State"]["StartedAt"], container["RestartCount"]);
-        (container["Name"].as_str().unwrap_or_default().to_owned(), life)
-    });
-    Ok(lives.collect())
+    compose::becomes("healthy", &control_plane)
 }
 
 fn scaling_restarts_nothing_else(system: &Compose) -> Result<()> {
     let site = system.site()?;
     rotation_of(&site, 3)?;
-    let before = lives(system)?;
+    let before = system.lives()?;
     system.run(&["up", "-d", "--no-build", "--wait", "--scale", "frontend=5"])?;
     rotation_of(&site, 5)?;
-    let scaled = lives(system)?;
+    let scaled = system.lives()?;
     ensure!(
         scaled.len() == 10 && before.iter().all(|(name, life)| scaled.get(name) == Some(life)),
         "{scaled:?}"
     );
     system.run(&["up", "-d", "--no-build", "--wait", "--scale", "frontend=3"])?;
     rotation_of(&site, 3)?;
-    let after = lives(system)?;
+    let after = system.lives()?;
     ensure!(after == before, "before {before:?}, after {after:?}");
-    Ok(())
-}
-
-/// Asks for the page until `done`: how often, and what went wrong.
-fn ask_until(site: &Site, done: &AtomicBool) -> (usize, Vec<String>) {
-    let (mut sent, mut failed) = (0, Vec::new());
-    while !done.load(Ordering::Relaxed) {
-        sent += 1;
-        let answer = site.get(FRONTEND, "/").and_then(|page| Ok((status(&page), page.text()?)));
-        if !matches!(answer, Ok((200, _))) {
-            failed.push(format!("{answer:?}"));
-        }
-    }
-    (sent, failed)
-}
-
-/// Runs `portolan ARGUMENTS` while two clients ask for the page; none of their requests may fail.
-fn without_a_lost_request(system: &Compose, arguments: &[&str]) -> Result<Result<String>> {
-    let site = system.site()?;
-    let done = AtomicBool::new(false);
-    let (outcome, asked) = std::thread::scope(|scope| {
-        let clients = [(); 2].map(|()| scope.spawn(|| ask_until(&site, &done)));
-        let outcome = system.portolan(arguments);
-        done.store(true, Ordering::Relaxed);
-        (outcome, clients.map(|client| client.join().expect("a client")))
-    });
-    for (sent, failed) in asked {
-        println!("{sent} requests, {} failed", failed.len());
-        ensure!(
-            sent > 100 && failed.is_empty(),
-            "{} of {sent} failed: {failed:?}\n{outcome:?}",
-            failed.len()
-        );
-    }
-    Ok(outcome)
-}
-
-fn a_rollout_loses_no_request(system: &Compose) -> Result<()> {
-    let site = system.site()?;
-    rotation_of(&site, 3)?;
-    let before = lives(system)?;
-    let told = without_a_lost_request(system, &["rollout", "frontend"])??;
-    println!("{told}");
-    ensure!(told.contains("have finished their requests"), "Envoy was asked: {told}");
-    rotation_of(&site, 3)?;
-    let after = lives(system)?;
-    let is_frontend = |name: &&String| name.contains("-frontend-");
-    ensure!(after.keys().filter(is_frontend).count() == 3 && after.len() == before.len(), "{after:?}");
-    for (name, life) in &before {
-        // The new ones have other numbers, and with that other names.
-        ensure!(is_frontend(&name) != (after.get(name) == Some(life)), "{name}: {life}, then {after:?}");
-    }
-    Ok(())
-}
-
-fn a_failed_rollout_changes_nothing(system: &Compose) -> Result<()> {
-    let site = system.site()?;
-    rotation_of(&site, 3)?;
-    let before = lives(system)?;
-    let mut sick = tempfile::NamedTempFile::with_suffix(".yml")?;
-    sick.write_all(b"services: {frontend: {healthcheck: {test: [CMD, /nothing]}}}\n")?;
-    let sick = sick.path().to_str().context("a path in UTF-8")?;
-    let arguments = ["rollout", "frontend", "-f", "compose.yml", "-f", sick, "--timeout", "8s"];
-    let Err(error) = without_a_lost_request(system, &arguments)? else { bail!("it was rolled out") };
-    let told = format!("{error:#}");
-    println!("{told}");
-    for words in ["is starting: its health check", "the old containers serve as before"] {
-        ensure!(told.contains(words), "{words:?} is not in: {told}");
-    }
-    let after = lives(system)?;
-    ensure!(after == before, "before {before:?}, after {after:?}");
-    rotation_of(&site, 3)?;
     Ok(())
 }
 
 fn an_unhealthy_frontend_leaves_and_returns(system: &Compose) -> Result<()> {
     let site = system.site()?;
     rotation_of(&site, 3)?;
-    let frontend = system.container("frontend")?;
-    let id = frontend["Id"].as_str().unwrap_or_default();
-    let health = |expected: &str| {
-        until(&format!("the frontend is {expected}"), HEALTH, || {
-            let found = docker(&["inspect", "-f", "{{.State.Health.Status}}", id])?;
-            ensure!(found.trim() == expected, "{}", found.trim());
-            Ok(())
-        })
-    };
+    let id = system.id("frontend")?;
     // A process that is stopped answers nothing: the engine finds that out by its health check.
-    docker(&["kill", "--signal", "STOP", id])?;
-    let left = health("unhealthy").and_then(|()| rotation_of(&site, 2));
-    docker(&["kill", "--signal", "CONT", id])?;
+    docker(&["kill", "--signal", "STOP", &id])?;
+    let left = compose::becomes("unhealthy", &id).and_then(|()| rotation_of(&site, 2));
+    docker(&["kill", "--signal", "CONT", &id])?;
     let left = left?;
     ensure!(!left.contains(&id[..12]), "{left:?}");
-    health("healthy")?;
+    compose::becomes("healthy", &id)?;
     rotation_of(&site, 3)?;
     Ok(())
 }

@@ -56,6 +56,9 @@ impl fmt::Debug for Version {
 /// The name of a resource, shared between the snapshot and every session.
 pub type Name = Arc<str>;
 
+/// The one map of several entries that is written every day: virtual hosts, their routes, what those say to filters.
+const FILTER_CONFIGS: [u32; 3] = [2, 3, 13];
+
 /// One resource as it travels: its name, its encoded message and the hash of it.
 ///
 /// It is encoded once, for all clients of both protocols: a response to any of them is a copy of these bytes with a few
@@ -76,8 +79,11 @@ pub struct Resource {
 
 impl Resource {
     fn new(kind: Kind, name: &str, message: &impl Message, references: References) -> Self {
-        let body = message.encode_to_vec();
-        let version = Version::of(&body);
+        Self::of_body(kind, name, &message.encode_to_vec(), references)
+    }
+
+    fn of_body(kind: Kind, name: &str, body: &[u8], references: References) -> Self {
+        let version = Version::of(body);
         let version_text = version.to_string();
         let any_len = protobuf::field_len(1, kind.type_url().len()) + protobuf::field_len(2, body.len());
         let len = protobuf::field_len(1, version_text.len())
@@ -88,7 +94,7 @@ impl Resource {
         protobuf::put_header(&mut entry, 2, any_len);
         let any = entry.len()..entry.len() + any_len;
         protobuf::put_field(&mut entry, 1, kind.type_url().as_bytes());
-        protobuf::put_field(&mut entry, 2, &body);
+        protobuf::put_field(&mut entry, 2, body);
         let body = any.end - body.len()..any.end;
         protobuf::put_field(&mut entry, 3, name.as_bytes());
         Self { kind, name: name.into(), version, entry: entry.into(), any, body, references }
@@ -166,7 +172,12 @@ impl From<&Listener> for Resource {
 
 impl From<&RouteConfiguration> for Resource {
     fn from(routes: &RouteConfiguration) -> Self {
-        Self::new(Kind::Route, &routes.name, routes, references::of_routes(routes))
+        let mut body = routes.encode_to_vec();
+        let mut all = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
+        if all.any(|route| route.typed_per_filter_config.len() > 1) {
+            protobuf::sort_map(&mut body, &FILTER_CONFIGS);
+        }
+        Self::of_body(Kind::Route, &routes.name, &body, references::of_routes(routes))
     }
 }
 

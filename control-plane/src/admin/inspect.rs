@@ -55,7 +55,8 @@ impl InspectService for Inspect {
         request: Request<pb::WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let asked = request.into_inner().service;
-        let follower = Follower::new(asked, self.views.clone(), self.decisions.clone(), self.clients.clone());
+        let (views, decisions) = (self.views.clone(), self.decisions.clone());
+        let follower = Follower::new(asked, views, decisions, self.clients.clone(), self.freshness.clone());
         Ok(Response::new(follower.stream()))
     }
 }
@@ -110,7 +111,12 @@ pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Servic
         .into(),
         message: absent.why.to_string(),
     });
-    pb::Service { name: service.name.to_string(), endpoints: endpoints.collect(), absent: absent.collect() }
+    pb::Service {
+        name: service.name.to_string(),
+        endpoints: endpoints.collect(),
+        absent: absent.collect(),
+        drain: service.options.drain.try_into().ok(),
+    }
 }
 
 #[cfg(test)]

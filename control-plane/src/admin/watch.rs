@@ -11,6 +11,7 @@ use super::inspect::to_service;
 use super::pb;
 use crate::model::{Service, Topology};
 use crate::overrides::Overrides;
+use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
 
 /// Follows one service.
@@ -19,6 +20,7 @@ pub(super) struct Follower {
     views: ViewReceiver,
     decisions: watch::Receiver<Overrides>,
     clients: Clients,
+    freshness: Freshness,
     changes: watch::Receiver<u64>,
     last: Option<pb::WatchServiceResponse>,
 }
@@ -29,9 +31,10 @@ impl Follower {
         views: ViewReceiver,
         decisions: watch::Receiver<Overrides>,
         clients: Clients,
+        freshness: Freshness,
     ) -> Self {
         let changes = clients.changes();
-        Self { asked, views, decisions, clients, changes, last: None }
+        Self { asked, views, decisions, clients, freshness, changes, last: None }
     }
 
     /// What is to be said, until the control plane stops or the caller has heard enough.
@@ -53,7 +56,11 @@ impl Follower {
             let decisions = self.decisions.borrow_and_update().clone();
             let view = self.views.borrow_and_update().clone();
             if let Some(view) = view {
-                let found = status(&self.asked, &view, &decisions, &self.clients)?;
+                let stale = self.freshness.is_stale();
+                let found = pb::WatchServiceResponse {
+                    stale,
+                    ..status(&self.asked, &view, &decisions, &self.clients)?
+                };
                 if self.last.as_ref() != Some(&found) {
                     self.last = Some(found.clone());
                     return Ok(found);
@@ -64,6 +71,7 @@ impl Follower {
                 changed = self.decisions.changed() => changed.map_err(|_| Status::unavailable("the control plane stops"))?,
                 // Never an error: `clients` holds the sending end.
                 _ = self.changes.changed() => {}
+                () = self.freshness.turn() => {}
             }
         }
     }
@@ -81,7 +89,8 @@ fn status(
     let name = service.name.to_string();
     let clients = clients.list();
     let clients = clients.iter().filter_map(|client| of_client(client, &name, &view.snapshot));
-    Ok(pb::WatchServiceResponse { clients: clients.collect(), service: Some(to_service(service, decisions)) })
+    let service = Some(to_service(service, decisions));
+    Ok(pb::WatchServiceResponse { clients: clients.collect(), service, stale: false })
 }
 
 /// The service a person means: by its whole name, or by what follows the last slash in it.
@@ -153,6 +162,7 @@ fn refusal(resource: &ResourceStatus) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
@@ -161,7 +171,16 @@ mod tests {
     fn topology(names: &[&str]) -> Topology {
         let services = names.iter().map(|name| {
             let name = ServiceName((*name).into());
-            (name.clone(), Arc::new(Service { name, endpoints: Vec::new(), absent: Vec::new() }))
+            (
+                name.clone(),
+                Arc::new(Service {
+                    name,
+                    options: Arc::default(),
+                    variants: BTreeMap::new(),
+                    endpoints: Vec::new(),
+                    absent: Vec::new(),
+                }),
+            )
         });
         Topology { services: services.collect(), ..Topology::default() }
     }

@@ -35,8 +35,16 @@ pub(super) fn unrouted(
     missing
 }
 
-/// The clients that are not where the service is, or that there is none.
+/// The clients that are not where the service is, or that there is none; and whether that can be known.
 pub(super) fn unacknowledged(status: &pb::WatchServiceResponse, routes: bool) -> Vec<String> {
+    let stale = status.stale.then(|| {
+        "the control plane has lost sight of the containers (is the Docker Engine away?): what it knows may be out of date"
+            .to_owned()
+    });
+    stale.into_iter().chain(behind(status, routes)).collect()
+}
+
+fn behind(status: &pb::WatchServiceResponse, routes: bool) -> Vec<String> {
     if status.clients.is_empty() {
         return vec!["no Envoy that asks for this service is connected to the control plane".to_owned()];
     }
@@ -92,8 +100,9 @@ pub(super) mod tests {
         clients: &[pb::ServiceClient],
     ) -> pb::WatchServiceResponse {
         let name = "shop/web".to_owned();
-        let service = pb::Service { name, endpoints: endpoints.to_vec(), absent: absent.to_vec() };
-        pb::WatchServiceResponse { service: Some(service), clients: clients.to_vec() }
+        let service =
+            pb::Service { name, endpoints: endpoints.to_vec(), absent: absent.to_vec(), drain: None };
+        pb::WatchServiceResponse { service: Some(service), clients: clients.to_vec(), stale: false }
     }
 
     #[test]
@@ -123,6 +132,7 @@ pub(super) mod tests {
             (status(&none, &[], &synced), None, &["0 of 1", "a is draining"]),
             (status(&one, &starting, &synced), None, &["c is absent"]),
             (status(&one, &[], &[]), None, &["no Envoy"]),
+            (pb::WatchServiceResponse { stale: true, ..status(&one, &[], &synced) }, None, &["lost sight"]),
             (
                 status(&one, &[], &[client(false, false)]),
                 None,

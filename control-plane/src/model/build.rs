@@ -12,6 +12,8 @@ use super::Options;
 use super::address::{Reach, Surroundings};
 use super::endpoints;
 use super::group::{Group, Member};
+use super::mirrors::Mirrors;
+use super::options::BackendOptions;
 use super::problem::Problem;
 use super::routes;
 use super::topology::{Host, Route, Service, ServiceName, Topology};
@@ -43,6 +45,8 @@ struct MadeOf {
     options: Options,
     reach: Reach,
     groups: BTreeMap<ServiceName, Arc<Group>>,
+    /// Who is meant by the labels that name a service to get copies.
+    mirrors: Arc<Mirrors>,
     /// Of the settling of the routes.
     contests: Arc<Vec<Problem>>,
     /// Of the endpoints of each service.
@@ -63,12 +67,16 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
     let proxies = groups.values().filter(|group| group.has_proxy).flat_map(|group| &group.members);
     let proxies = proxies.filter(|member| member.claims.proxy).map(|member| &*member.workload);
     let reach = Reach::of(proxies, inventory);
-    let (hosts, contests) = routes(&groups, options, before, last);
+    let mirrors = Arc::new(Mirrors::of(&groups, options));
+    let (hosts, contests) = routes(&groups, &mirrors, options, before, last);
     let around = Surroundings { inventory, reach: &reach, prefix: &options.label_prefix };
     let (services, dead_ends) = services(&groups, &hosts, &around, before, last);
 
     let all = groups.values().flat_map(|group| &group.problems);
-    let all = all.chain(contests.iter()).chain(dead_ends.values().flat_map(|problems| problems.iter()));
+    let all = all
+        .chain(mirrors.problems())
+        .chain(contests.iter())
+        .chain(dead_ends.values().flat_map(|problems| problems.iter()));
     let problems: BTreeSet<&Problem> = all.collect();
     let problems = problems.into_iter().cloned().collect();
     let made_of = MadeOf {
@@ -76,6 +84,7 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
         options: options.clone(),
         reach,
         groups,
+        mirrors,
         contests,
         dead_ends,
     };
@@ -139,15 +148,16 @@ type Hosts = Arc<BTreeMap<Host, Vec<Route>>>;
 /// The routes. Where every service asks for what it asked for last, and stands as it stood, it has what it got.
 fn routes(
     groups: &BTreeMap<ServiceName, Arc<Group>>,
+    mirrors: &Arc<Mirrors>,
     options: &Options,
     before: &Topology,
     last: Option<&MadeOf>,
 ) -> (Hosts, Arc<Vec<Problem>>) {
-    if let Some(last) = last.filter(|last| bids(&last.groups).eq(bids(groups))) {
+    if let Some(last) = last.filter(|last| last.mirrors == *mirrors && bids(&last.groups).eq(bids(groups))) {
         return (Arc::clone(&before.hosts), Arc::clone(&last.contests));
     }
     let asking = bids(groups).map(|(service, group)| (service, &**group.0)).collect();
-    let (hosts, contests) = routes::settle(&asking, options, before);
+    let (hosts, contests) = routes::settle(&asking, mirrors, options, before);
     // Most changes of who asks, such as the oldest replica's end, change nothing of what stands.
     let hosts = if hosts == *before.hosts { Arc::clone(&before.hosts) } else { Arc::new(hosts) };
     (hosts, Arc::new(contests))
@@ -182,7 +192,10 @@ fn services(
     before: &Topology,
     last: Option<&MadeOf>,
 ) -> (Services, DeadEnds) {
-    let routed: BTreeSet<&ServiceName> = hosts.values().flatten().map(|route| &route.service).collect();
+    let routes = hosts.values().flatten();
+    let mirrors =
+        routes.clone().filter_map(|route| route.options.mirror.as_ref().map(|mirror| &mirror.service));
+    let routed: BTreeSet<&ServiceName> = routes.map(|route| &route.service).chain(mirrors).collect();
     let nobody = Arc::new(Group::default());
     let (mut services, mut dead_ends) = (Services::new(), DeadEnds::new());
     let unrouted = groups.keys().filter(|service| !routed.contains(service));
@@ -207,7 +220,13 @@ fn services(
         let old = before.services.get(service);
         let (endpoints, absent, problems) = endpoints::of(group, is_routed, around, old);
         if is_routed {
-            let made = Service { name: service.clone(), endpoints, absent };
+            let made = Service {
+                name: service.clone(),
+                options: options(group, old),
+                variants: variants(group, old),
+                endpoints,
+                absent,
+            };
             let old = old.filter(|old| ***old == made);
             services.insert(service.clone(), old.cloned().unwrap_or_else(|| Arc::new(made)));
         }
@@ -216,4 +235,22 @@ fn services(
         }
     }
     (services, dead_ends)
+}
+
+/// How a service is asked; as it was, where nobody says so rightly.
+fn options(group: &Group, before: Option<&Arc<Service>>) -> Arc<BackendOptions> {
+    let before = || before.map(|before| Arc::clone(&before.options));
+    group.backend.clone().or_else(before).unwrap_or_default()
+}
+
+/// The variants that its members name; with the shares that they had, where nobody says so rightly.
+fn variants(group: &Group, before: Option<&Arc<Service>>) -> BTreeMap<String, u32> {
+    let mut variants = group.variants.clone();
+    for member in group.members.iter().filter(|member| member.is_exposed()) {
+        if !variants.contains_key(member.variant()) {
+            let was = before.and_then(|before| before.variants.get(member.variant())).copied();
+            variants.insert(member.variant().to_owned(), was.unwrap_or(member.claims.weight));
+        }
+    }
+    variants
 }

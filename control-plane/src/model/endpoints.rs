@@ -66,6 +66,7 @@ fn endpoint(
         state,
         workload: workload.name.clone(),
         id: workload.id.clone(),
+        version: member.variant().to_owned(),
         network: at.network,
     })
 }

@@ -9,6 +9,7 @@ use crate::inventory::{Health, Placement, State, Workload, WorkloadId};
 use super::Options;
 use super::build::ADMIN_SERVICE;
 use super::label::{self, Claims, HealthRule, RouteClaim};
+use super::options::BackendOptions;
 use super::problem::Problem;
 use super::topology::{Absence, EndpointState, ServiceName};
 
@@ -26,8 +27,10 @@ impl Member {
     pub(super) fn read(workload: &Arc<Workload>, options: &Options) -> Self {
         let (mut claims, mut problems) = label::read(workload, &options.label_prefix);
         let name = service_name(workload, &claims);
-        if !claims.routes.is_empty() && (name == ADMIN_SERVICE || !label::is_service_name(&name)) {
+        let asks = !claims.routes.is_empty() || claims.offered;
+        if asks && (name == ADMIN_SERVICE || !label::is_service_name(&name)) {
             claims.routes.clear();
+            claims.offered = false;
             let label = label::label_of(&options.label_prefix, label::DEFAULT_ROUTE, "service");
             problems.push(Problem::new(
                 workload,
@@ -41,11 +44,12 @@ impl Member {
 
     /// Whether it asks for anything at all, rightly or wrongly.
     pub(super) fn has_a_say(&self) -> bool {
-        self.claims.proxy || !self.claims.routes.is_empty() || !self.problems.is_empty()
+        let Claims { proxy, offered, routes, .. } = &*self.claims;
+        *proxy || *offered || !routes.is_empty() || !self.problems.is_empty()
     }
 
     pub(super) fn is_exposed(&self) -> bool {
-        !self.claims.hidden && !self.claims.routes.is_empty()
+        !self.claims.hidden && (self.claims.offered || !self.claims.routes.is_empty())
     }
 
     /// Whether it counts for less where two disagree: a stopped container does not outvote one that is there.
@@ -80,6 +84,11 @@ impl Member {
             (Err(_), false) => Standing::Waiting,
             (Err(_), true) => Standing::Away,
         }
+    }
+
+    /// The name of the variant it belongs to; empty where no label says.
+    pub(super) fn variant(&self) -> &str {
+        self.claims.version.as_deref().unwrap_or_default()
     }
 
     /// Those that are there before those that are away, the older before the younger.
@@ -135,6 +144,8 @@ pub(super) struct Claimed {
     pub(super) by: (WorkloadId, String),
     /// The label that names the hosts, and its value.
     pub(super) label: (String, String),
+    /// The Compose project it belongs to, in which services are known by their short names.
+    pub(super) project: Option<String>,
 }
 
 /// All workloads of one service that have a say.
@@ -144,6 +155,10 @@ pub(super) struct Group {
     pub(super) members: Vec<Member>,
     /// What they agree on, by the names of the routes.
     pub(super) bids: Vec<Bid>,
+    /// How they want to be asked; nothing where all of them have a mistake in it: then it stays as it was.
+    pub(super) backend: Option<Arc<BackendOptions>>,
+    /// The share of requests of each variant, by its name.
+    pub(super) variants: BTreeMap<String, u32>,
     /// The best among the members that ask for a route, if any does: whether somebody is there for whom it speaks.
     pub(super) standing: Option<Standing>,
     /// What is wrong with their labels, and between them.
@@ -162,23 +177,25 @@ impl Group {
             .into_iter()
             .map(|(name, voices)| Bid {
                 name: name.to_owned(),
-                claim: agree(service, name, &voices, &mut problems)
+                claim: agree(service, &format!("its route {name} is"), &voices, &mut problems)
                     .map(|(member, claim)| claimed(member, name, claim, options)),
             })
             .collect();
+        let backend = backend(service, &members, &mut problems);
+        let variants = variants(service, &members, &mut problems);
         let exposed = members.iter().filter(|member| member.is_exposed());
         let standing = exposed.map(Member::standing).min();
         let has_proxy = members.iter().any(|member| member.claims.proxy);
         let is_entangled = members.iter().any(|member| member.is_exposed() && member.is_entangled());
-        Self { members, bids, standing, problems, has_proxy, is_entangled }
+        Self { members, bids, backend, variants, standing, problems, has_proxy, is_entangled }
     }
 }
 
-/// What one member says about one route of its service; no claim where it has a mistake.
-type Voice<'a> = (&'a Member, Option<&'a RouteClaim>);
+/// What one member says, such as about one route of its service; nothing where it has a mistake.
+type Voice<'a, T> = (&'a Member, Option<&'a T>);
 
-fn voices(members: &[Member]) -> BTreeMap<&str, Vec<Voice<'_>>> {
-    let mut voices: BTreeMap<&str, Vec<Voice<'_>>> = BTreeMap::new();
+fn voices(members: &[Member]) -> BTreeMap<&str, Vec<Voice<'_, RouteClaim>>> {
+    let mut voices: BTreeMap<&str, Vec<Voice<'_, RouteClaim>>> = BTreeMap::new();
     for member in members.iter().filter(|member| member.is_exposed()) {
         for (name, claim) in &member.claims.routes {
             let claim = claim.as_ref().filter(|_| member.claims.broken.is_empty());
@@ -188,14 +205,44 @@ fn voices(members: &[Member]) -> BTreeMap<&str, Vec<Voice<'_>>> {
     voices
 }
 
+/// How the containers are to be asked, as those say that have no mistake in it.
+fn backend(
+    service: &ServiceName,
+    members: &[Member],
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<BackendOptions>> {
+    let voices: Vec<Voice<'_, BackendOptions>> =
+        unbroken(members).map(|it| (it, Some(&it.claims.backend))).collect();
+    let what = "the way to ask it (protocol, lb, outlier, health.path, max-...) is";
+    agree(service, what, &voices, problems).map(|(_, backend)| Arc::new(backend.clone()))
+}
+
+/// The share of each variant, as its own members say.
+fn variants(service: &ServiceName, members: &[Member], problems: &mut Vec<Problem>) -> BTreeMap<String, u32> {
+    let mut voices: BTreeMap<&str, Vec<Voice<'_, u32>>> = BTreeMap::new();
+    for member in unbroken(members) {
+        voices.entry(member.variant()).or_default().push((member, Some(&member.claims.weight)));
+    }
+    let agreed = voices.into_iter().filter_map(|(name, voices)| {
+        let what = format!("the weight of its version {name:?} is");
+        agree(service, &what, &voices, problems).map(|(_, weight)| (name.to_owned(), *weight))
+    });
+    agreed.collect()
+}
+
+/// Those that are routed and whose words about themselves can be trusted.
+fn unbroken(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|member| member.is_exposed() && member.claims.broken.is_empty())
+}
+
 /// The claim that has no mistake and stands best: that of a replica which takes requests, of several the most senior's.
 /// The others are told where they differ, but for those that are on their way out.
-fn agree<'a>(
+fn agree<'a, T: PartialEq>(
     service: &ServiceName,
-    name: &str,
-    voices: &[Voice<'a>],
+    what: &str,
+    voices: &[Voice<'a, T>],
     problems: &mut Vec<Problem>,
-) -> Option<(&'a Member, &'a RouteClaim)> {
+) -> Option<(&'a Member, &'a T)> {
     let claims = || voices.iter().filter_map(|(member, claim)| claim.map(|claim| (*member, claim)));
     let (_, claim) = claims().min_by_key(|(member, _)| member.standing())?;
     // Of those that say the same the most senior speaks, ready or not: how old a claim is must not depend on health.
@@ -204,10 +251,7 @@ fn agree<'a>(
     for (other, _) in claims().filter(|(other, differs)| *differs != claim && !leaves(other)) {
         problems.push(Problem::new(
             &other.workload,
-            format!(
-                "its route {name} is not that of {}, and both belong to the service {service}",
-                first.workload.name
-            ),
+            format!("{what} not that of {}, and both belong to the service {service}", first.workload.name),
             format!("that one stands; give both the same labels, or recreate {}", first.workload.name),
         ));
     }
@@ -223,5 +267,6 @@ fn claimed(member: &Member, name: &str, claim: &RouteClaim, options: &Options) -
         away: member.is_away(),
         by: (member.workload.id.clone(), member.workload.name.clone()),
         label: (label, value),
+        project: member.workload.project.clone(),
     }
 }

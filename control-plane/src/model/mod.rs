@@ -13,15 +13,17 @@ mod build;
 mod endpoints;
 mod group;
 pub mod label;
+pub mod matching;
+mod mirrors;
+pub mod options;
 mod problem;
 mod routes;
 mod topology;
 
 pub use build::{ADMIN_SERVICE, Model, build};
+pub use matching::{Match, PathMatch};
 pub use problem::Problem;
-pub use topology::{
-    Absence, Absent, Endpoint, EndpointState, Host, Match, PathMatch, Route, Service, ServiceName, Topology,
-};
+pub use topology::{Absence, Absent, Endpoint, EndpointState, Host, Route, Service, ServiceName, Topology};
 
 /// Settings of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]

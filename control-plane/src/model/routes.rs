@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use super::Options;
 use super::group::{Claimed, Group, Standing};
 use super::label::{DEFAULT_ROUTE, label_of};
+use super::matching::Match;
+use super::mirrors::Mirrors;
 use super::problem::Problem;
-use super::topology::{Host, Match, Route, ServiceName, Topology};
+use super::topology::{Host, Route, ServiceName, Topology};
 
 /// The routes by host, in the order in which they are matched, and what is wrong with what the services ask for.
 ///
@@ -17,11 +19,12 @@ use super::topology::{Host, Match, Route, ServiceName, Topology};
 /// To settle the same bids of the same standing again, with what came of them as `previous`, changes nothing.
 pub(super) fn settle<'a>(
     groups: &BTreeMap<&'a ServiceName, &'a Group>,
+    mirrors: &'a Mirrors,
     options: &Options,
     previous: &Topology,
 ) -> (BTreeMap<Host, Vec<Route>>, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut contest = Contest { options, candidates: BTreeMap::new(), holders: holders(previous) };
+    let mut contest = Contest { options, mirrors, candidates: BTreeMap::new(), holders: holders(previous) };
     let mut kept: BTreeMap<String, Vec<(&Host, &Route)>> = BTreeMap::new();
     for (host, route) in previous.routes_in_order() {
         kept.entry(route.name.clone()).or_default().push((host, route));
@@ -62,6 +65,7 @@ struct Candidate<'a> {
 
 struct Contest<'a> {
     options: &'a Options,
+    mirrors: &'a Mirrors,
     candidates: BTreeMap<(Host, Match), Vec<Candidate<'a>>>,
     holders: BTreeMap<(&'a Host, &'a Match), &'a ServiceName>,
 }
@@ -94,6 +98,7 @@ impl<'a> Contest<'a> {
                 matches: matches.clone(),
                 priority: claim.route.priority,
                 service: service.clone(),
+                options: self.mirrors.resolved(claim),
                 since: claim.since,
             };
             let candidate = Candidate { route, claim: Some((claim, name)), held, away: claim.away };
@@ -120,8 +125,7 @@ impl<'a> Contest<'a> {
             for loser in candidates.filter(|loser| !loser.away || winner.away) {
                 let Some((claim, _)) = loser.claim else { continue };
                 let reason = format!(
-                    "{host} with path {} belongs to {} already, {}",
-                    matches.path,
+                    "{host} with path {matches} belongs to {} already, {}",
                     winner.route.name,
                     winner.advantage(&loser)
                 );

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::matching::Match;
+use super::options::{BackendOptions, RouteOptions};
 use crate::inventory::WorkloadId;
 
 /// Everything that is routed, and where to.
@@ -54,6 +56,10 @@ impl fmt::Display for ServiceName {
 pub struct Service {
     /// Its name.
     pub name: ServiceName,
+    /// How it is asked.
+    pub options: Arc<BackendOptions>,
+    /// Its variants, each with its share of requests; one without a name where no label names any.
+    pub variants: BTreeMap<String, u32>,
     /// Where it can be reached, sorted.
     pub endpoints: Vec<Endpoint>,
     /// Its workloads that cannot be reached now, and why, sorted.
@@ -113,6 +119,8 @@ pub struct Endpoint {
     pub workload: String,
     /// Its identity.
     pub id: WorkloadId,
+    /// Which variant of the service it is; the empty name where no label says.
+    pub version: String,
     /// The Docker network it is reached over: the one a label names, or the one that was chosen of several.
     pub network: Option<String>,
 }
@@ -161,60 +169,6 @@ impl Host {
     }
 }
 
-/// How a path is matched.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PathMatch {
-    /// The whole path.
-    Exact(String),
-    /// A prefix of whole segments: `/api` matches `/api` and `/api/x`, and not `/apix`.
-    Prefix(String),
-    /// A regular expression (RE2) that matches the whole path.
-    Regex(String),
-}
-
-/// Every path.
-impl Default for PathMatch {
-    fn default() -> Self {
-        Self::Prefix("/".to_owned())
-    }
-}
-
-impl PathMatch {
-    /// The place in the order of matching: exact before prefix before regex, longer before shorter.
-    fn rank(&self) -> (u8, Reverse<usize>) {
-        match self {
-            Self::Exact(path) => (0, Reverse(path.len())),
-            Self::Prefix(path) => (1, Reverse(path.len())),
-            Self::Regex(regex) => (2, Reverse(regex.len())),
-        }
-    }
-}
-
-impl fmt::Display for PathMatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(path) => write!(f, "={path}"),
-            Self::Prefix(path) => f.write_str(path),
-            Self::Regex(regex) => write!(f, "~{regex}"),
-        }
-    }
-}
-
-/// Everything a request must have to be taken by a route, besides its host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Match {
-    /// How the path is matched.
-    pub path: PathMatch,
-}
-
-impl Match {
-    /// Whether every request has it, so that nothing after it is asked.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        self.path == PathMatch::default()
-    }
-}
-
 /// Which requests of a host go to which service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -226,15 +180,16 @@ pub struct Route {
     pub priority: i32,
     /// Who answers.
     pub service: ServiceName,
+    /// What is done with the request.
+    pub options: Arc<RouteOptions>,
     /// When the oldest workload that claims it was created, in seconds since the Unix epoch.
     pub since: i64,
 }
 
 impl Route {
     /// Sorts into the order in which routes are matched (docs/labels.md, "Which route wins").
-    pub(super) fn sort_key(&self) -> (Reverse<i32>, u8, Reverse<usize>, &str, &PathMatch) {
-        let (class, length) = self.matches.path.rank();
-        (Reverse(self.priority), class, length, &self.name, &self.matches.path)
+    pub(super) fn sort_key(&self) -> impl Ord {
+        (Reverse(self.priority), self.matches.rank(), &self.name, &self.matches)
     }
 }
 

@@ -3,42 +3,39 @@
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::{
+    LocalityConfigSpecifier, LocalityWeightedLbConfig,
+};
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{
     CircuitBreakers, Cluster, OutlierDetection, UpstreamConnectionOptions,
 };
-use envoy_types::pb::envoy::config::core::v3::{
-    HealthStatus, Http1ProtocolOptions, HttpProtocolOptions as CommonOptions, Locality, TcpKeepalive,
-};
+use envoy_types::pb::envoy::config::core::v3::{HealthStatus, Locality, TcpKeepalive};
+use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
-use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
-use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
-use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
-    ExplicitHttpConfig, UpstreamProtocolOptions,
-};
 use envoy_types::pb::envoy::r#type::v3::Percent;
 
+use crate::model::options::{BackendOptions, Balance};
 use crate::model::{Endpoint, EndpointState, Service};
 
 use super::any::any;
 use super::listener::BUFFER_BYTES;
+use super::upstream::{health_check, http_options, transport};
 use super::{address, ads, duration, uint};
 
 /// A container that is gone does not refuse a connection, its address stays silent: so another host is tried soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
-/// A connection without a request is closed sooner than the server would: some do it after 5 s (Node.js, uvicorn), and
-/// a request sent at that very moment is lost.
-const KEEP_IDLE: Duration = Duration::from_secs(4);
+/// The factor, in percent, by which what is left of a variant may be overloaded before its share shrinks.
+const ONE_IS_ENOUGH: u32 = 10_000_000;
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-/// Each kind of thing that may be open towards one service at a time.
-const CIRCUIT_BREAKER: u32 = 1_024;
-/// A host is taken out after this many failures in a row,
-const OUTLIER_FAILURES: u32 = 5;
+/// Far more than any route asks for at once: the number of tries is the route's to say.
+const RETRIES_AT_A_TIME: u32 = 1_024;
+/// An ejected host is left alone
 /// for this long the first time,
 const EJECTION_TIME: Duration = Duration::from_secs(5);
 /// longer each time, up to this.
@@ -47,41 +44,29 @@ const MAX_EJECTION_TIME: Duration = Duration::from_secs(60);
 const MAX_EJECTED_PERCENT: u32 = 50;
 
 pub(super) fn of_service(service: &Service) -> Cluster {
+    let options = &*service.options;
     Cluster {
         name: service.name.to_string(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds as i32)),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), ..Default::default() }),
         connect_timeout: duration(CONNECT_TIMEOUT),
-        lb_policy: LbPolicy::RoundRobin as i32,
+        lb_policy: lb_policy(&options.balance) as i32,
         common_lb_config: Some(CommonLbConfig {
             // With no ready host at all, the draining and ejected ones are tried; with a single ready one, only that.
             healthy_panic_threshold: Some(Percent { value: 1.0 }),
             // Envoy collects health changes for a second by default; a draining host would get requests that long.
             update_merge_window: duration(Duration::ZERO),
+            // Variants are localities, and the share of each is its weight (docs/adr/0013). Always, and not from the
+            // second variant on: a cluster that changes is made anew, with all its connections.
+            locality_config_specifier: Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(
+                LocalityWeightedLbConfig {},
+            )),
             ..Default::default()
         }),
-        circuit_breakers: Some(CircuitBreakers {
-            thresholds: vec![Thresholds {
-                max_connections: uint(CIRCUIT_BREAKER),
-                max_pending_requests: uint(CIRCUIT_BREAKER),
-                max_requests: uint(CIRCUIT_BREAKER),
-                // Three by default: a container that dies under load would use them up at once.
-                max_retries: uint(CIRCUIT_BREAKER),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }),
-        outlier_detection: Some(OutlierDetection {
-            consecutive_5xx: uint(OUTLIER_FAILURES),
-            consecutive_gateway_failure: uint(OUTLIER_FAILURES),
-            enforcing_consecutive_gateway_failure: uint(100),
-            enforcing_success_rate: uint(0),
-            interval: duration(Duration::from_secs(1)),
-            base_ejection_time: duration(EJECTION_TIME),
-            max_ejection_time: duration(MAX_EJECTION_TIME),
-            max_ejection_percent: uint(MAX_EJECTED_PERCENT),
-            ..Default::default()
-        }),
+        circuit_breakers: Some(circuit_breakers(options)),
+        outlier_detection: (options.outlier > 0).then(|| outlier_detection(options.outlier)),
+        health_checks: options.check.iter().map(|check| health_check(check, options.protocol)).collect(),
+        transport_socket: transport(options.protocol),
         // One that is gone is gone, whatever its health. And `close_connections_on_host_health_failure` stays off: to
         // Envoy a draining host is an unhealthy one, and what it is answering must be finished.
         ignore_health_on_host_removal: true,
@@ -95,38 +80,75 @@ pub(super) fn of_service(service: &Service) -> Cluster {
             ..Default::default()
         }),
         // One entry: a map of more would be encoded in another order each time.
-        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options()))].into(),
+        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(options.protocol)))]
+            .into(),
         ..Default::default()
     }
 }
 
-/// HTTP/1.1, with connections that are kept.
-fn http_options() -> HttpProtocolOptions {
-    HttpProtocolOptions {
-        common_http_protocol_options: Some(CommonOptions {
-            idle_timeout: duration(KEEP_IDLE),
+fn lb_policy(balance: &Balance) -> LbPolicy {
+    match balance {
+        Balance::RoundRobin => LbPolicy::RoundRobin,
+        Balance::LeastRequest => LbPolicy::LeastRequest,
+        Balance::Random => LbPolicy::Random,
+        Balance::RingHash(_) => LbPolicy::RingHash,
+        Balance::Maglev(_) => LbPolicy::Maglev,
+    }
+}
+
+fn circuit_breakers(options: &BackendOptions) -> CircuitBreakers {
+    CircuitBreakers {
+        thresholds: vec![Thresholds {
+            max_connections: uint(options.max_connections),
+            max_pending_requests: uint(options.max_pending),
+            max_requests: uint(options.max_requests),
+            // Three by default: a container that dies under load would use them up at once.
+            max_retries: uint(RETRIES_AT_A_TIME),
             ..Default::default()
-        }),
-        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig {
-            protocol_config: Some(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
-        })),
+        }],
+        ..Default::default()
+    }
+}
+
+fn outlier_detection(failures: u32) -> OutlierDetection {
+    OutlierDetection {
+        consecutive_5xx: uint(failures),
+        consecutive_gateway_failure: uint(failures),
+        enforcing_consecutive_gateway_failure: uint(100),
+        enforcing_success_rate: uint(0),
+        interval: duration(Duration::from_secs(1)),
+        base_ejection_time: duration(EJECTION_TIME),
+        max_ejection_time: duration(MAX_EJECTION_TIME),
+        max_ejection_percent: uint(MAX_EJECTED_PERCENT),
         ..Default::default()
     }
 }
 
 pub(super) fn assignment(service: &Service) -> ClusterLoadAssignment {
-    let locality = LocalityLbEndpoints {
-        // gRPC without a proxy takes no locality without a weight (gRFC A27).
-        locality: Some(Locality::default()),
-        load_balancing_weight: uint(1),
-        lb_endpoints: service.endpoints.iter().map(endpoint).collect(),
-        ..Default::default()
-    };
-    ClusterLoadAssignment {
-        cluster_name: service.name.to_string(),
-        endpoints: if service.endpoints.is_empty() { Vec::new() } else { vec![locality] },
-        ..Default::default()
+    let mut endpoints: Vec<LocalityLbEndpoints> =
+        service.variants.iter().filter_map(|(variant, weight)| locality(service, variant, *weight)).collect();
+    if let [only] = endpoints.as_mut_slice() {
+        // gRPC without a proxy takes no locality without a weight (gRFC A27), and a lone one has all requests.
+        only.load_balancing_weight = uint(1);
     }
+    let policy = (endpoints.len() > 1).then(|| Policy {
+        // A variant has its whole share for as long as it has one ready container.
+        overprovisioning_factor: uint(ONE_IS_ENOUGH),
+        ..Default::default()
+    });
+    ClusterLoadAssignment { cluster_name: service.name.to_string(), endpoints, policy, ..Default::default() }
+}
+
+/// The endpoints of one variant; nothing of one that gets no request.
+fn locality(service: &Service, variant: &str, weight: u32) -> Option<LocalityLbEndpoints> {
+    let of_variant = service.endpoints.iter().filter(|endpoint| endpoint.version == variant);
+    let lb_endpoints: Vec<LbEndpoint> = of_variant.map(endpoint).collect();
+    (weight > 0 && !lb_endpoints.is_empty()).then(|| LocalityLbEndpoints {
+        locality: Some(Locality { sub_zone: variant.to_owned(), ..Default::default() }),
+        load_balancing_weight: uint(weight),
+        lb_endpoints,
+        ..Default::default()
+    })
 }
 
 fn endpoint(endpoint: &Endpoint) -> LbEndpoint {

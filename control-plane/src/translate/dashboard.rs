@@ -32,7 +32,8 @@ use crate::model::ADMIN_SERVICE;
 
 use super::cluster::at;
 use super::local_reply::header;
-use super::route::{answer, matching};
+use super::matching::at as matching;
+use super::route::answer;
 use super::{EdgeOptions, HostPort, duration};
 
 /// The model keeps every service from having this name.

@@ -7,7 +7,6 @@ use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWith
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, Http2ProtocolOptions, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
-use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     InternalAddressConfig, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
@@ -15,7 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::any::any;
-use super::{EdgeOptions, LISTENER, ROUTES, access_log, address, ads, duration, local_reply, uint};
+use super::{EdgeOptions, LISTENER, ROUTES, access_log, address, ads, duration, filters, local_reply, uint};
 
 /// An idle client connection is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -65,18 +64,13 @@ fn nobody() -> InternalAddressConfig {
 /// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
 fn connection_manager() -> hcm::HttpConnectionManager {
     let yes = Some(BoolValue { value: true });
-    let router = hcm::HttpFilter {
-        name: "envoy.filters.http.router".to_owned(),
-        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&Router::default()))),
-        ..Default::default()
-    };
     hcm::HttpConnectionManager {
         stat_prefix: LISTENER.to_owned(),
         route_specifier: Some(RouteSpecifier::Rds(hcm::Rds {
             config_source: Some(ads()),
             route_config_name: ROUTES.to_owned(),
         })),
-        http_filters: vec![router],
+        http_filters: filters::chain(),
         access_log: vec![access_log::json_on_stdout()],
         // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
         use_remote_address: yes,

@@ -14,35 +14,82 @@ const REASON: &str = "x-portolan-reason";
 /// Containers start within seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Envoy's response flag, the reason, and a sentence. All of them are 503. The names of services are Envoy's to fill
-/// in for each request, so that the listener's bytes depend on none of them.
-const REASONS: [(&str, &str, &str); 4] = [
-    ("UH", "no-ready-endpoint; service=%UPSTREAM_CLUSTER%", "No container of this service is ready.\n"),
+/// What Envoy answers with one of its response flags.
+struct Reason {
+    flag: &'static str,
+    /// The names of services are Envoy's to fill in for each request, so that the listener's bytes depend on none of them.
+    word: &'static str,
+    sentence: &'static str,
+    /// Whether it is worth to come back at once: the application never saw the request, or will be another one by then.
+    passes: bool,
+}
+
+const REASONS: [Reason; 7] = [
+    Reason {
+        flag: "UH",
+        word: "no-ready-endpoint; service=%UPSTREAM_CLUSTER%",
+        sentence: "No container of this service is ready.\n",
+        passes: true,
+    },
     // A cluster that is not there has no name to fill in.
-    ("NC", "no-cluster", "This service is not known to the proxy yet, or no longer.\n"),
-    ("UF", "connect-failure; service=%UPSTREAM_CLUSTER%", "No container of this service could be reached.\n"),
-    (
-        "UO",
-        "overload; service=%UPSTREAM_CLUSTER%",
-        "This service has as many requests as it may have at a time.\n",
-    ),
+    Reason {
+        flag: "NC",
+        word: "no-cluster",
+        sentence: "This service is not known to the proxy yet, or no longer.\n",
+        passes: true,
+    },
+    Reason {
+        flag: "UF",
+        word: "connect-failure; service=%UPSTREAM_CLUSTER%",
+        sentence: "No container of this service could be reached.\n",
+        passes: true,
+    },
+    Reason {
+        flag: "UO",
+        word: "overload; service=%UPSTREAM_CLUSTER%",
+        sentence: "This service has as many requests as it may have at a time.\n",
+        passes: true,
+    },
+    Reason {
+        flag: "UC",
+        word: "connection-lost; service=%UPSTREAM_CLUSTER%",
+        sentence: "A container of this service closed the connection before it answered.\n",
+        passes: true,
+    },
+    Reason {
+        flag: "UR",
+        word: "reset; service=%UPSTREAM_CLUSTER%",
+        sentence: "A container of this service broke off before it answered.\n",
+        passes: true,
+    },
+    // It may be at work on it still: the next one would only add to that.
+    Reason {
+        flag: "UT",
+        word: "timeout; service=%UPSTREAM_CLUSTER%",
+        sentence: "A container of this service did not answer in time.\n",
+        passes: false,
+    },
 ];
 
 pub(super) fn config() -> LocalReplyConfig {
-    let mappers = REASONS.map(|(flag, reason, sentence)| ResponseMapper {
+    LocalReplyConfig { mappers: REASONS.iter().map(mapper).collect(), ..Default::default() }
+}
+
+fn mapper(reason: &Reason) -> ResponseMapper {
+    let retry_after = reason.passes.then(|| header("retry-after", RETRY_AFTER_SECONDS));
+    ResponseMapper {
         filter: Some(AccessLogFilter {
             filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter {
-                flags: vec![flag.to_owned()],
+                flags: vec![reason.flag.to_owned()],
             })),
         }),
         body: Some(DataSource {
-            specifier: Some(Specifier::InlineString(sentence.to_owned())),
+            specifier: Some(Specifier::InlineString(reason.sentence.to_owned())),
             ..Default::default()
         }),
-        headers_to_add: vec![header("retry-after", RETRY_AFTER_SECONDS), header(REASON, reason)],
+        headers_to_add: retry_after.into_iter().chain([header(REASON, reason.word)]).collect(),
         ..Default::default()
-    });
-    LocalReplyConfig { mappers: mappers.into(), ..Default::default() }
+    }
 }
 
 /// `key` with this one value.

@@ -2,12 +2,17 @@
 //! listener whose bytes change, so nothing here may depend on the order of a hash map.
 
 mod access_log;
+mod action;
 mod any;
 mod cluster;
 mod dashboard;
+mod filters;
 mod listener;
 mod local_reply;
+mod matching;
+mod per_route;
 mod route;
+mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;

@@ -1,37 +1,32 @@
 //! The routes: one virtual host a host name, routes in the order in which they are matched.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use envoy_types::pb::envoy::config::core::v3::DataSource;
-use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    DirectResponseAction, RetryPolicy, Route as PbRoute, RouteAction, RouteConfiguration, RouteMatch,
-    VirtualHost,
+    HeaderMatcher, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
 };
-use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
-use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::UInt64Value;
 
+use crate::model::matching::Match;
+use crate::model::options::{MaxBody, Retries, RetryOn, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Topology};
 
-use super::any::any;
-use super::{EdgeOptions, ROUTES, dashboard, duration, uint};
+use super::action::{RETRY_ON, RETRY_READS_ON};
+use super::local_reply::header;
+use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
+use super::{EdgeOptions, ROUTES, action, dashboard, filters, per_route};
 
-/// The longest a whole request may take.
-const TIMEOUT: Duration = Duration::from_secs(15);
-/// A request that never reached an application is tried again, on another host: nobody notices that one went away.
-const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
-const RETRIES: u32 = 2;
+/// The methods that only read (RFC 9110, section 9.2.1).
+const READS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
 const RETRY_BODY_BYTES: u64 = 256 * 1024;
-/// How often another host is drawn when one comes up that was tried already.
-const HOST_SELECTION_ATTEMPTS: i64 = 5;
+/// The longest body of unknown length that is held in memory to be measured; where a label allows less, that.
+const HELD_BODY_BYTES: u64 = 4 * 1024 * 1024;
+/// Tells an application under which prefix it is, where that was taken from its paths.
+const PREFIX: &str = "x-forwarded-prefix";
 
 pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
     let mut virtual_hosts: Vec<VirtualHost> =
@@ -54,7 +49,7 @@ pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteCon
 /// cover it as well, and an answer of its own where none of them matches.
 fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
     let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
-    let mut routes: Vec<PbRoute> = routes.iter().map(|each| route(each)).collect();
+    let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| entries(each)).collect();
     if !is_complete {
         routes.push(not_found("portolan:unknown-path", "No container claims this path of the host.\n"));
     }
@@ -75,60 +70,99 @@ fn not_found(name: &str, body: &str) -> PbRoute {
     answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
-fn route(route: &Route) -> PbRoute {
-    let action = RouteAction {
-        cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
-        timeout: duration(TIMEOUT),
-        retry_policy: Some(retry_policy()),
-        ..Default::default()
+/// The entries of one route: one for what only reads and one for the rest, and more where a rewrite or a limit of the body
+/// takes them.
+fn entries(route: &Route) -> Vec<PbRoute> {
+    let places = places(&route.matches.path, route.options.rewrite.as_ref());
+    places.into_iter().flat_map(|place| entries_at(route, place)).collect()
+}
+
+fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
+    let options = &*route.options;
+    let tries = tries(&route.matches, options);
+    let all = |headers: &[HeaderMatcher]| -> Vec<PbRoute> {
+        let entry = |(methods, retry_on): &Try<'_>| {
+            let mut matching = request(&route.matches, path.clone(), methods);
+            matching.headers.extend_from_slice(headers);
+            entry(route, matching, action::of(route, instead.clone(), retry_on))
+        };
+        tries.iter().map(entry).collect()
     };
+    let Some(MaxBody { bytes, streams }) = options.max_body.filter(|_| options.answer.is_none()) else {
+        return all(&[]);
+    };
+    let mut matching = request(&route.matches, path.clone(), &methods(&route.matches, options));
+    matching.headers.push(body_longer_than(bytes));
+    let refusal = action::respond(413, "The body of this request is larger than this route takes.\n");
+    let mut too_long = entry(route, matching, refusal);
+    // What such an answer needs: others may not know of the route, and a page may read that it was refused.
+    too_long
+        .typed_per_filter_config
+        .retain(|name, _| [filters::CLIENTS, filters::CORS].contains(&name.as_str()));
+    // A body of known length flows through: what is longer was refused. One of unknown length is held until it is whole,
+    // but for the streams of gRPC, which may never be.
+    let mut held = if streams { Vec::new() } else { all(&body_of_unknown_length()) };
+    let most = u32::try_from(bytes.min(HELD_BODY_BYTES)).unwrap_or(u32::MAX);
+    held.iter_mut().for_each(|entry| entry.typed_per_filter_config.extend([per_route::hold_body(most)]));
+    [too_long].into_iter().chain(held).chain(all(&[])).collect()
+}
+
+/// Methods, and the cases in which a request by one of them is tried again in any event.
+type Try<'a> = (BTreeSet<&'a str>, &'static str);
+
+/// What only reads is tried again in more cases. Envoy's retry policy knows no methods, so it takes an entry of its own; but not
+/// where that changes nothing, nor beside a limit, whose count belongs to an entry.
+fn tries<'a>(matches: &'a Match, options: &RouteOptions) -> Vec<Try<'a>> {
+    let methods = methods(matches, options);
+    let Retries { attempts, on } = &options.retries;
+    let is_covered = on.contains(&RetryOn::Reset) || on.contains(&RetryOn::ServerError);
+    let is_one = options.answer.is_some() || options.limit.is_some() || *attempts == 0 || is_covered;
+    let reads: BTreeSet<&str> =
+        READS.into_iter().filter(|method| methods.is_empty() || methods.contains(method)).collect();
+    if is_one || reads.is_empty() {
+        vec![(methods, RETRY_ON)]
+    } else if reads == methods {
+        vec![(methods, RETRY_READS_ON)]
+    } else {
+        vec![(reads, RETRY_READS_ON), (methods, RETRY_ON)]
+    }
+}
+
+fn entry(route: &Route, matching: RouteMatch, action: Action) -> PbRoute {
+    let options = &*route.options;
+    let (mut request_headers_to_add, request_headers_to_remove) = action::edits(&options.request_headers);
+    let (response_headers_to_add, response_headers_to_remove) = action::edits(&options.response_headers);
+    request_headers_to_add
+        .extend(stripped(&route.matches.path, options).map(|prefix| header(PREFIX, prefix)));
     PbRoute {
         name: route.name.clone(),
-        r#match: Some(matching(path(&route.matches.path))),
-        action: Some(Action::Route(action)),
+        r#match: Some(matching),
+        action: Some(action),
+        typed_per_filter_config: per_route::configs(options),
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
         ..Default::default()
     }
 }
 
-fn retry_policy() -> RetryPolicy {
-    RetryPolicy {
-        retry_on: RETRY_ON.to_owned(),
-        num_retries: uint(RETRIES),
-        retry_host_predicate: vec![RetryHostPredicate {
-            name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
-            config_type: Some(ConfigType::TypedConfig(any(&PreviousHostsPredicate {}))),
-        }],
-        host_selection_retry_max_attempts: HOST_SELECTION_ATTEMPTS,
-        ..Default::default()
-    }
-}
-
-fn path(path: &PathMatch) -> PathSpecifier {
+/// The prefix that is taken from the path, unless a label says something else of it.
+fn stripped<'a>(path: &'a PathMatch, options: &RouteOptions) -> Option<&'a str> {
     match path {
-        PathMatch::Exact(path) => PathSpecifier::Path(path.clone()),
-        PathMatch::Prefix(prefix) if prefix == "/" => PathSpecifier::Prefix(prefix.clone()),
-        PathMatch::Prefix(prefix) => PathSpecifier::PathSeparatedPrefix(prefix.clone()),
-        PathMatch::Regex(regex) => {
-            PathSpecifier::SafeRegex(RegexMatcher { regex: regex.clone(), ..Default::default() })
+        PathMatch::Prefix(prefix) if prefix != "/" && options.rewrite == Some(Rewrite::Strip) => {
+            Some(prefix.as_str()).filter(|_| !options.request_headers.contains_key(PREFIX))
         }
+        _ => None,
     }
-}
-
-pub(super) fn matching(path: PathSpecifier) -> RouteMatch {
-    RouteMatch { path_specifier: Some(path), ..Default::default() }
 }
 
 /// A fixed answer by Envoy itself.
 pub(super) fn answer(name: &str, path: PathSpecifier, status: u32, body: &str) -> PbRoute {
-    let body = DataSource { specifier: Some(Specifier::InlineString(body.to_owned())), ..Default::default() };
     PbRoute {
         name: name.to_owned(),
-        r#match: Some(matching(path)),
-        action: Some(Action::DirectResponse(DirectResponseAction {
-            status,
-            body: Some(body),
-            ..Default::default()
-        })),
+        r#match: Some(at(path)),
+        action: Some(action::respond(status, body)),
         ..Default::default()
     }
 }

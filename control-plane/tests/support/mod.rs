@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod engine;
+pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,9 @@ use serde_json::Value;
 pub(crate) struct Case {
     /// What the case shows.
     pub(crate) shows: String,
+    /// Whether clusters, endpoints and policies are written out.
+    #[serde(default)]
+    pub(crate) in_detail: bool,
     /// What was there before, if that matters.
     #[serde(default)]
     pub(crate) before: Option<BTreeMap<String, Container>>,

@@ -1,17 +1,22 @@
 //! Docker Compose, as a person would use it, on a project of the tests' own.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use stack::binaries::Binaries;
 use stack::site::Site;
+use stack::wait::until;
 
-const PROJECT: &str = "portolan-e2e";
+/// What Compose puts before the names of all it makes.
+pub(crate) const PROJECT: &str = "portolan-e2e";
+/// Longer than a health check that fails three times takes.
+const HEALTH: Duration = Duration::from_secs(90);
 
 /// Whether there is a Docker Engine with Compose v2.
 pub(crate) fn engine() -> Result<()> {
@@ -36,6 +41,15 @@ fn run(command: &mut Command) -> Result<String> {
         bail!("{command:?} failed: {text}{errors}");
     }
     Ok(text)
+}
+
+/// Waits until the engine says that a container is `healthy` or `unhealthy`.
+pub(crate) fn becomes(health: &str, id: &str) -> Result<()> {
+    until(&format!("{id} is {health}"), HEALTH, || {
+        let found = docker(&["inspect", "-f", "{{.State.Health.Status}}", id])?;
+        ensure!(found.trim() == health, "{}", found.trim());
+        Ok(())
+    })
 }
 
 /// The system under test.
@@ -122,6 +136,24 @@ impl Compose {
             |container: &Value| container["Config"]["Labels"]["com.docker.compose.service"] == service;
         let found = self.containers()?.into_iter().find(of_service);
         found.with_context(|| format!("no container of {service}"))
+    }
+
+    /// The id of a container of a service, the first one of several.
+    pub(crate) fn id(&self, service: &str) -> Result<String> {
+        let id = self.container(service)?["Id"].as_str().map(str::to_owned);
+        id.with_context(|| format!("the container of {service} has no id"))
+    }
+
+    /// Everything by name that must not change when other containers do: id, start, restarts.
+    pub(crate) fn lives(&self) -> Result<BTreeMap<String, String>> {
+        let lives = self.containers()?.into_iter().map(|container| {
+            let life = format!(
+                "{} {} {}",
+                container["Id"], container["State"]["StartedAt"], container["RestartCount"]
+            );
+            (container["Name"].as_str().unwrap_or_default().to_owned(), life)
+        });
+        Ok(lives.collect())
     }
 
     /// The Compose file, as Compose resolves it.

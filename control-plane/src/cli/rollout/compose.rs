@@ -72,7 +72,8 @@ impl Compose {
     pub(super) async fn scale(&self, service: &str, replicas: usize) -> anyhow::Result<()> {
         let scale = format!("{service}={replicas}");
         let mut command = self.command();
-        command.args(["up", "--detach", "--no-deps", "--no-recreate", "--scale", &scale, service]);
+        // Not with --no-deps: containers made so have other labels, and the next plain `up` would make all of them anew.
+        command.args(["up", "--detach", "--no-recreate", "--scale", &scale, service]);
         run(&mut command).await.map(drop)
     }
 }

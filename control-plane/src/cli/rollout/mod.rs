@@ -40,9 +40,10 @@ pub(super) struct Rollout {
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = lifecycle::duration::parse)]
     timeout: Duration,
 
-    /// How long the old containers may take to finish their requests before they are told to stop.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lifecycle::duration::parse)]
-    drain: Duration,
+    /// How long the old containers may take to finish their requests before they are told to stop, where it shall not be
+    /// as their label `drain` says (10s without one).
+    #[arg(long, value_name = "DURATION", value_parser = lifecycle::duration::parse)]
+    drain: Option<Duration>,
 
     #[command(flatten)]
     compose: Compose,
@@ -166,7 +167,7 @@ impl Run {
     }
 
     async fn finish_requests(&self, name: &str, status: &pb::WatchServiceResponse) {
-        let limit = self.options.drain;
+        let limit = steps::patience(self.options.drain, status);
         let addresses = steps::addresses(status, &self.old);
         let counted = if status.clients.len() > 1 {
             Err(anyhow!("there is more than one Envoy"))

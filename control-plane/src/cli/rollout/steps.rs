@@ -1,10 +1,13 @@
 //! What a rollout decides, from what is known. Pure.
 
+use std::time::Duration;
+
 use crate::admin::pb;
 use crate::cli::missing::unacknowledged;
 use pb::endpoint::State;
 
 use super::compose::Container;
+use crate::model::options::DRAIN;
 
 /// How far a rollout came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +47,13 @@ pub(super) const fn remedy(reached: Reached) -> Remedy {
         }
     };
     Remedy { undrain_old, remove_new, then }
+}
+
+/// How long containers may finish their requests: as was asked for, else as the service's label says.
+pub(super) fn patience(asked: Option<Duration>, status: &pb::WatchServiceResponse) -> Duration {
+    let label = status.service.as_ref().and_then(|service| service.drain);
+    let label = label.and_then(|drain| drain.try_into().ok());
+    asked.or(label).unwrap_or(DRAIN)
 }
 
 /// Those that are there now and were not before.
@@ -116,6 +126,20 @@ mod tests {
 
     fn containers(ids: &[&str]) -> Vec<Container> {
         ids.iter().map(|id| Container { id: (*id).to_owned(), name: format!("shop-{id}") }).collect()
+    }
+
+    #[test]
+    fn requests_are_finished_for_as_long_as_was_asked_for_else_as_the_label_says() {
+        let second = Duration::from_secs;
+        let status = |drain: Option<u64>| {
+            let drain = drain.map(|seconds| second(seconds).try_into().unwrap());
+            let service = pb::Service { drain, ..Default::default() };
+            pb::WatchServiceResponse { service: Some(service), ..Default::default() }
+        };
+        assert_eq!(patience(Some(second(3)), &status(Some(30))), second(3));
+        assert_eq!(patience(None, &status(Some(30))), second(30));
+        assert_eq!(patience(None, &status(None)), DRAIN);
+        assert_eq!(patience(None, &pb::WatchServiceResponse::default()), DRAIN);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The value of `host`: `a.example.com, *.example.org`, or `*`.
 
 use super::Mistake;
+use super::value::Value;
 use crate::model::topology::Host;
 
 /// Limits of DNS (RFC 1035, 2.3.4).
@@ -10,19 +11,10 @@ const NAME_BYTES: usize = 253;
 const EXAMPLE: &str =
     "write a name such as shop.localhost, *.example.com for all names below one, or * for every host";
 
-/// A list, sorted, each host once.
-pub(super) fn list(value: &str) -> Result<Vec<Host>, Mistake> {
-    let mut hosts = Vec::new();
-    let mut start = 0;
-    for item in value.split(',') {
-        let trimmed = item.trim();
-        let offset = start + (item.len() - item.trim_start().len());
-        hosts.push(one(trimmed).map_err(|mistake| mistake.shifted(offset))?);
-        start += item.len() + 1;
+impl Value for Host {
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        one(text)
     }
-    hosts.sort();
-    hosts.dedup();
-    Ok(hosts)
 }
 
 fn one(text: &str) -> Result<Host, Mistake> {
@@ -53,7 +45,8 @@ fn one(text: &str) -> Result<Host, Mistake> {
     Ok(if wildcard { Host::Suffix(format!(".{name}")) } else { Host::Exact(name) })
 }
 
-fn check(name: &str) -> Result<(), Mistake> {
+/// Whether `name` is the name of a host, without any wildcard.
+pub(super) fn check(name: &str) -> Result<(), Mistake> {
     if name.contains('*') {
         let place = name.find('*').unwrap_or(0);
         return Err(Mistake::new("a * stands alone or before the first dot, nowhere else", EXAMPLE).at(place));

@@ -4,30 +4,47 @@
 //! is not a row is a problem that names the nearest right spelling. A mistake takes out the route it is about; one in
 //! a label about the whole workload takes out all its routes.
 
+mod access;
+mod answer;
+mod draft;
+mod effort;
+mod header;
 mod host;
 mod key;
+mod matcher;
 mod path;
+mod policy;
 mod regex;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::inventory::Workload;
 
+use super::matching::Match;
+use super::options::{BackendOptions, Protocol, RouteOptions, Sticky};
 use super::problem::Problem;
-use super::topology::{Host, Match, PathMatch};
+use super::topology::Host;
+use draft::{CheckDraft, Draft, Given};
 use key::Read;
+pub use key::{KEYS, Key};
 
 /// The name of the route that the short form (`portolan.host`) is about.
 pub(super) const DEFAULT_ROUTE: &str = "default";
 
+/// The share of requests of a variant, where no label says.
+const WEIGHT: u32 = 100;
+
 /// What the labels of one workload ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// It is Envoy: the networks it is on are those on which everything else can be reached.
     pub proxy: bool,
     /// It is hidden (`enable: "false"`).
     pub hidden: bool,
+    /// It is there for others to name, though it may have no route of its own (`enable: "true"`).
+    pub offered: bool,
     /// The container port.
     pub port: Option<u16>,
     /// The network on which it is reached.
@@ -36,12 +53,43 @@ pub struct Claims {
     pub service: Option<String>,
     /// What its health check decides.
     pub health: HealthRule,
+    /// How it is asked.
+    pub backend: BackendOptions,
+    /// The cookie that keeps a client on one container.
+    pub sticky: Option<Sticky>,
+    /// Which variant of the service it is.
+    pub version: Option<String>,
+    /// The share of requests of that variant.
+    pub weight: u32,
+    check: CheckDraft,
     /// Its routes by name; the short form is `default`. `None` stands for one that has a mistake in it.
     pub routes: BTreeMap<String, Option<RouteClaim>>,
     /// The keys about the whole workload that have a mistake: while there is one, none of its routes can be trusted.
     pub broken: BTreeSet<&'static str>,
     /// Whether it names a host at all, rightly or wrongly: that, and nothing else, exposes a workload.
     pub asks: bool,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self {
+            proxy: false,
+            hidden: false,
+            offered: false,
+            port: None,
+            network: None,
+            service: None,
+            health: HealthRule::default(),
+            backend: BackendOptions::default(),
+            sticky: None,
+            version: None,
+            weight: WEIGHT,
+            check: CheckDraft::default(),
+            routes: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            asks: false,
+        }
+    }
 }
 
 /// What the health check of a workload decides.
@@ -63,15 +111,8 @@ pub struct RouteClaim {
     pub matches: Match,
     /// Asked before all routes of a lower one.
     pub priority: i32,
-}
-
-/// A route while its labels are read.
-#[derive(Debug, Default)]
-struct Draft {
-    hosts: Option<Vec<Host>>,
-    path: Option<PathMatch>,
-    priority: i32,
-    broken: bool,
+    /// What is done with the request.
+    pub options: Arc<RouteOptions>,
 }
 
 /// A value that does not parse: where, why, and what to write instead.
@@ -93,6 +134,12 @@ impl Mistake {
         self
     }
 
+    /// The same of the whole value, or of a key.
+    fn whole(mut self) -> Self {
+        self.place = None;
+        self
+    }
+
     /// The same, where the value that was parsed begins at byte `offset` of the label's.
     fn shifted(mut self, offset: usize) -> Self {
         self.place = Some(self.place.unwrap_or(0) + offset);
@@ -108,33 +155,55 @@ pub(super) fn label_of(prefix: &str, route: &str, key: &str) -> String {
 /// Reads the labels of `workload` that begin with `prefix` and a dot.
 #[must_use]
 pub fn read(workload: &Workload, prefix: &str) -> (Claims, Vec<Problem>) {
-    let mut reader =
-        Reader { workload, prefix, claims: Claims::default(), drafts: BTreeMap::new(), problems: Vec::new() };
+    let mut reader = Reader {
+        workload,
+        prefix,
+        claims: Claims::default(),
+        given: Given::default(),
+        drafts: BTreeMap::new(),
+        problems: Vec::new(),
+    };
     for (label, value) in &workload.labels {
         let Some(key) = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')) else { continue };
-        if let Err(mistake) = reader.label(key, value) {
-            let mut problem = Problem::new(workload, mistake.reason, mistake.fix).at(label, value);
-            problem.place = mistake.place;
-            reader.problems.push(problem);
+        if let Err(mistake) = reader.label(key, label, value) {
+            reader.told(label, value, mistake);
         }
     }
     reader.finish()
+}
+
+/// The value of a label as this version writes it: it reads as the same.
+///
+/// # Errors
+///
+/// There is no such key, or the value is not one of it: why.
+pub fn canonical(key: &str, value: &str) -> Result<String, String> {
+    let row = key::find(key).map(|(row, _)| row).ok_or_else(|| format!("there is no key {key:?}"))?;
+    row.print(value).map_err(|mistake| mistake.reason)
 }
 
 struct Reader<'a> {
     workload: &'a Workload,
     prefix: &'a str,
     claims: Claims,
+    /// Labels about the whole workload.
+    given: Given,
     drafts: BTreeMap<String, Draft>,
     problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn label(&mut self, key: &str, value: &str) -> Result<(), Mistake> {
+    fn told(&mut self, label: &str, value: &str, mistake: Mistake) {
+        let mut problem = Problem::new(self.workload, mistake.reason, mistake.fix).at(label, value);
+        problem.place = mistake.place;
+        self.problems.push(problem);
+    }
+
+    fn label(&mut self, key: &str, label: &str, value: &str) -> Result<(), Mistake> {
         match key.strip_prefix("routes.") {
-            None => self.short(key, value),
+            None => self.short(key, label, value),
             Some(rest) => match rest.split_once('.') {
-                Some((route, key)) if is_route_name(route) => self.named(route, key, value),
+                Some((route, key)) if is_route_name(route) => self.named(route, key, label, value),
                 _ => Err(Mistake::new(
                     "a label of a named route is routes.<name>.<key>, and the name has letters, digits, - and _ only",
                     format!("write for example {}", label_of(self.prefix, "api", "path")),
@@ -144,56 +213,74 @@ impl Reader<'_> {
     }
 
     /// The short form: about the whole workload, or about the route `default`.
-    fn short(&mut self, key: &str, value: &str) -> Result<(), Mistake> {
-        match key::find(key).map(|row| (row.name, &row.read)) {
-            Some((name, Read::Service(parse))) => {
-                let parsed = parse(&mut self.claims, value);
-                if parsed.is_err() {
-                    self.claims.broken.insert(name);
-                }
-                parsed
-            }
-            Some((name, Read::PlannedService)) => {
-                self.claims.broken.insert(name);
-                Err(key::planned(key))
-            }
-            Some((_, Read::Route(_) | Read::PlannedRoute)) | None => self.named(DEFAULT_ROUTE, key, value),
+    fn short(&mut self, key: &str, label: &str, value: &str) -> Result<(), Mistake> {
+        let found = key::find(key).map(|(row, member)| (row, &row.read, member));
+        let Some((row, Read::Service(reads), member)) = found else {
+            return self.named(DEFAULT_ROUTE, key, label, value);
+        };
+        let read = reads.read(&mut self.claims, member, value);
+        self.given.add(row.name, label, value);
+        if read.is_err() {
+            self.claims.broken.insert(row.name);
         }
+        read
     }
 
-    fn named(&mut self, route: &str, key: &str, value: &str) -> Result<(), Mistake> {
+    fn named(&mut self, route: &str, key: &str, label: &str, value: &str) -> Result<(), Mistake> {
         self.claims.asks |= key == "host";
         let draft = self.drafts.entry(route.to_owned()).or_default();
-        let parsed = match key::find(key).map(|row| &row.read) {
-            Some(Read::Route(parse)) => parse(draft, value),
-            Some(Read::PlannedRoute) => Err(key::planned(key)),
-            Some(Read::Service(_) | Read::PlannedService) => Err(Mistake::new(
+        let read = match key::find(key).map(|(row, member)| (row.name, &row.read, member)) {
+            Some((name, Read::Route(reads), member)) => {
+                draft.given.add(name, label, value);
+                reads.read(draft, member, value)
+            }
+            Some(_) => Err(Mistake::new(
                 format!("{key} is about the whole container, not about one route"),
                 format!("write {}.{key}", self.prefix),
             )),
             None => Err(key::unknown(key, self.prefix, route)),
         };
-        draft.broken |= parsed.is_err();
-        parsed
+        draft.broken |= read.is_err();
+        read
     }
 
     fn finish(mut self) -> (Claims, Vec<Problem>) {
-        for (name, draft) in std::mem::take(&mut self.drafts) {
-            let claim = match draft {
-                Draft { broken: true, .. } => None,
-                Draft { hosts: Some(hosts), path, priority, .. } => {
-                    Some(RouteClaim { hosts, matches: Match { path: path.unwrap_or_default() }, priority })
+        self.claims.backend.check = std::mem::take(&mut self.claims.check).finish();
+        self.whole_workload();
+        for (name, mut draft) in std::mem::take(&mut self.drafts) {
+            for (key, mistake) in draft.contradictions(&self.claims) {
+                if let Some((label, value)) = draft.given.get(key).cloned() {
+                    draft.broken = true;
+                    self.told(&label, &value, mistake);
                 }
-                Draft { hosts: None, .. } => {
-                    let reason = format!("the route {name} has no host, so no request can reach it");
-                    let fix = format!("add the label {}", label_of(self.prefix, &name, "host"));
-                    self.problems.push(Problem::new(self.workload, reason, fix));
-                    None
-                }
-            };
+            }
+            let (broken, hostless) = (draft.broken, draft.hosts.is_none());
+            let claim = draft.finish(&self.claims).filter(|_| !broken);
+            if hostless && !broken {
+                let reason = format!("the route {name} has no host, so no request can reach it");
+                let fix = format!("add the label {}", label_of(self.prefix, &name, "host"));
+                self.problems.push(Problem::new(self.workload, reason, fix));
+            }
             self.claims.routes.insert(name, claim);
         }
         (self.claims, self.problems)
+    }
+
+    /// What does not go together in the labels about the whole workload.
+    fn whole_workload(&mut self) {
+        let mut mistakes: Vec<(&'static str, Mistake)> = self.given.lonely().collect();
+        if self.claims.backend.protocol == Protocol::Tcp {
+            mistakes.push(("protocol", Mistake::new(
+                "TCP needs an entry point of its own, which listen names, and there is none but web, which speaks HTTP",
+                "write http, h2c, grpc or https, or publish the port of the container itself",
+            )));
+        }
+        for (key, mistake) in mistakes {
+            if let Some((label, value)) = self.given.get(key).cloned() {
+                self.claims.broken.insert(key);
+                self.told(&label, &value, mistake);
+            }
+        }
     }
 }
 

@@ -1,12 +1,19 @@
 //! The value of `path`: `/api`, `=/exact`, `~/regex/[0-9]+`.
 
+use super::value::Value;
 use super::{Mistake, regex};
-use crate::model::topology::PathMatch;
+use crate::model::matching::PathMatch;
 
 const EXAMPLE: &str =
     "write /api for a prefix, =/api for exactly that, or ~/api/v[0-9]+ for a regular expression";
 
-pub(super) fn parse(value: &str) -> Result<PathMatch, Mistake> {
+impl Value for PathMatch {
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        parse(text)
+    }
+}
+
+fn parse(value: &str) -> Result<PathMatch, Mistake> {
     if let Some(pattern) = value.strip_prefix('~') {
         return regex::check(pattern)
             .and_then(|()| can_begin_a_path(pattern))
@@ -24,7 +31,7 @@ pub(super) fn parse(value: &str) -> Result<PathMatch, Mistake> {
 }
 
 /// A path as Envoy compares it: after the listener has made one spelling of all that mean the same.
-fn check(path: &str) -> Result<(), Mistake> {
+pub(super) fn check(path: &str) -> Result<(), Mistake> {
     if !path.starts_with('/') {
         return Err(Mistake::new("a path begins with /", EXAMPLE));
     }

@@ -1,0 +1,130 @@
+//! The label vocabulary through a real Envoy: a control plane that follows a services file, one Envoy, small web servers,
+//! and a case for every key. The cases share the lab; each has hosts of its own.
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
+
+mod access;
+mod lab;
+mod matching;
+mod protocols;
+mod resilience;
+mod rewriting;
+mod sharing;
+mod topologies;
+mod upstream;
+#[path = "../../../control-plane/tests/support/values.rs"]
+mod values;
+
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use lab::Lab;
+use libtest_mimic::{Arguments, Trial};
+
+/// The cases wait for others most of the time.
+const THREADS: usize = 4;
+/// How much of a log is shown.
+const LOG_LINES: usize = 20;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    // This thread starts all children, and outlives the tests.
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder for a lab"));
+    let labs = folders.each_ref().map(|folder| Arc::new(Lab::start(folder.path()).expect("the lab starts")));
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&labs)));
+    if conclusion.has_failed() {
+        labs.iter().for_each(|lab| show_logs(lab));
+        return conclusion.exit_code();
+    }
+    let is_whole = conclusion.num_filtered_out == 0 && conclusion.num_ignored == 0;
+    match after_all(&labs[0], is_whole) {
+        Ok(()) => conclusion.exit_code(),
+        Err(error) => {
+            eprintln!("after all cases: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What holds when all has been shown.
+fn after_all(lab: &Lab, is_whole: bool) -> Result<()> {
+    lab.is_spotless()?;
+    let unused = lab.unused();
+    ensure!(!is_whole || unused.is_empty(), "no case shows what these keys do: {unused:?}");
+    Ok(())
+}
+
+fn show_logs(lab: &Lab) {
+    for name in ["control-plane", "envoy"] {
+        let log = fs::read_to_string(lab.folder().join(format!("{name}.log"))).unwrap_or_default();
+        // Without the access log.
+        let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
+        eprintln!("---- {name}\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+    }
+}
+
+macro_rules! cases {
+    ($lab:expr, $($module:ident::$case:ident),+ $(,)?) => {
+        vec![$(trial($lab, concat!(stringify!($module), "::", stringify!($case)), $module::$case)),+]
+    };
+}
+
+/// The cases share the first lab; the second one is for what needs one alone.
+fn trials(labs: Option<&[Arc<Lab>; 2]>) -> Vec<Trial> {
+    let [lab, alone] = labs.map_or([None, None], |labs| labs.each_ref().map(Some));
+    let name = "topologies::envoy_takes_whatever_is_made_of_any_labels";
+    let mut trials = vec![trial(alone, name, topologies::envoy_takes_whatever_is_made_of_any_labels)];
+    trials.extend(cases![
+        lab,
+        matching::a_path_is_exact_a_prefix_of_segments_or_a_regular_expression,
+        matching::an_exact_host_comes_before_a_wildcard_and_the_longer_one_first,
+        matching::methods_choose,
+        matching::headers_choose_by_value_presence_pattern_and_absence,
+        matching::query_parameters_choose,
+        matching::a_higher_priority_is_asked_first_and_more_matchers_before_fewer,
+        matching::a_mistake_takes_out_one_route_and_the_last_good_one_stays,
+        rewriting::the_matched_prefix_is_stripped,
+        rewriting::the_matched_prefix_is_rewritten,
+        rewriting::a_redirect_goes_to_https_to_a_host_or_to_a_url,
+        rewriting::a_fixed_answer_needs_no_container,
+        rewriting::headers_are_set_appended_and_removed,
+        resilience::a_request_that_takes_too_long_is_ended,
+        resilience::a_request_that_reached_nobody_is_tried_on_another_container,
+        resilience::an_answer_is_tried_again_only_where_a_label_says_so,
+        resilience::a_container_that_fails_again_and_again_is_left_alone,
+        resilience::more_at_a_time_than_a_limit_allows_is_503,
+        resilience::envoy_asks_for_health_as_well,
+        resilience::dockers_word_on_health_counts_or_not,
+        resilience::requests_are_spread_as_the_label_says,
+        protocols::http_1_and_2_are_spoken_to_containers,
+        protocols::https_is_spoken_to_a_container_with_any_certificate,
+        protocols::grpc_passes_calls_and_streams,
+        protocols::a_websocket_stays_open_beyond_the_time_of_a_request,
+        protocols::tcp_is_told_to_need_an_entry_point,
+        sharing::versions_share_by_weight_whatever_the_number_of_their_containers,
+        sharing::a_dark_version_gets_nothing_and_one_that_is_away_gives_its_share,
+        sharing::a_mirror_gets_copies_and_nobody_waits_for_it,
+        sharing::a_sticky_client_stays_while_the_service_is_scaled,
+        access::a_preflight_is_answered_and_other_origins_get_no_leave,
+        access::more_requests_than_the_limit_are_429_and_say_when,
+        access::addresses_are_allowed_and_denied,
+        access::what_no_administrator_has_named_takes_the_route_out,
+        access::answers_are_compressed_as_the_client_likes,
+        access::a_connection_outlives_every_change_of_labels,
+        access::a_larger_body_is_413_and_others_flow_through,
+    ]);
+    trials
+}
+
+fn trial(lab: Option<&Arc<Lab>>, name: &str, case: fn(&Lab) -> Result<()>) -> Trial {
+    let lab = lab.cloned();
+    Trial::test(name, move || {
+        let lab = lab.ok_or("no lab")?;
+        case(&lab).map_err(|error| format!("{error:#}").into())
+    })
+}
