@@ -222,7 +222,9 @@ impl Poller {
 
     /// Runs until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        // No redirect: whoever is served decides what is answered, and not where the control plane asks.
+        let none = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().no_proxy().redirect(none).timeout(TIMEOUT).build()?;
         loop {
             let last = *self.interest.borrow_and_update();
             if last.elapsed() < INTEREST {
