@@ -82,6 +82,7 @@ const TESTS: &[(&str, Test)] = &[
     ("without_scripts_the_pages_say_the_same", without_scripts_the_pages_say_the_same),
     ("a_page_outlives_a_restart_of_the_control_plane", a_page_outlives_a_restart),
     ("the_frontends_form_saves_and_shows", the_frontends_form_saves),
+    ("a_page_that_is_closed_is_no_error", a_page_that_is_closed_is_no_error),
 ];
 
 fn main() -> ExitCode {
@@ -311,5 +312,14 @@ fn the_frontends_form_saves(shared: &mut Shared) -> Result<()> {
     );
     shared.tab.until("it is listed", &row)?;
     ensure!(shared.tab.complaints()?.is_empty(), "it complains");
+    Ok(())
+}
+
+fn a_page_that_is_closed_is_no_error(shared: &mut Shared) -> Result<()> {
+    for path in ["/", "/services", "/problems"] {
+        shared.dashboard(path)?;
+    }
+    let log = shared.system.process("control-plane")?.log();
+    ensure!(!log.contains(" ERROR "), "{log}");
     Ok(())
 }
