@@ -85,6 +85,14 @@ pub(super) fn the_tester_agrees_with_envoy(shared: &mut Shared) -> Result<()> {
     shared.tab.until("the routes are there", "document.body.innerText.includes('first')")?;
     let is_current = "fetch('/api/overview').then((answer) => answer.json()).then((all) => all.clients_current === 1 && all.services === 12)";
     shared.tab.until("Envoy has them", is_current)?;
+    // What Envoy has acknowledged, each of its threads takes over by itself.
+    until("every thread has them", LIMIT, || {
+        for _ in 0..30 {
+            let (status, _) = send(&shared.system, "GET", "ids.localhost", "/1")?;
+            ensure!(status == 503, "one answers {status}");
+        }
+        Ok(())
+    })?;
     let mut asked = Vec::new();
     let all = HOSTS.iter().flat_map(|host| PATHS.iter().map(move |path| (*host, *path)));
     for (host, path) in all {
@@ -140,7 +148,7 @@ fn in_the_form(shared: &mut Shared) -> Result<()> {
         "it says what is wrong",
         "document.querySelector('[role=alert]')?.innerText.includes('ftp:// is not routed here')",
     )?;
-    ensure!(shared.tab.complaints()?.is_empty(), "it complains");
+    shared.no_complaints()?;
     Ok(())
 }
 
