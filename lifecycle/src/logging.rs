@@ -3,6 +3,9 @@
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+/// To warp a client that leaves in the middle of an answer is an error; to us it is a page that was closed.
+const DEFAULT: &str = "info,warp::server=off";
+
 /// How logs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -30,7 +33,7 @@ pub fn init(options: &Options) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(&filter)
             .map_err(|error| anyhow::anyhow!("RUST_LOG={filter:?} is not a filter: {error}"))?,
-        _ => EnvFilter::new("info"),
+        _ => EnvFilter::new(DEFAULT),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match options.log_format {

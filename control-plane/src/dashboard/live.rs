@@ -45,13 +45,20 @@ pub(super) async fn follow(
             recorder.see_clients(&clients.list(), &view.snapshot, now);
         }
         revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+        let stale = freshness.is_stale();
+        // A view that is confirmed is the same view: nobody has to look at it again.
+        let turned = async {
+            while freshness.is_stale() == stale {
+                freshness.turn().await;
+            }
+        };
         let ended = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             changed = views.changed() => changed.is_err(),
             changed = inventories.changed() => changed.is_err(),
             changed = decisions.changed() => changed.is_err(),
             changed = streams.changed() => changed.is_err(),
-            () = freshness.turn() => false,
+            () = turned => false,
         };
         if ended {
             // The control plane is stopping: what it knows does not change any more.
@@ -143,4 +150,45 @@ fn traffic_event(traffic: &Traffic) -> Event {
 /// At most this many watch at a time: each is a connection that stays open.
 pub(super) fn places() -> Arc<tokio::sync::Semaphore> {
     Arc::new(tokio::sync::Semaphore::new(100))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+    use xds_server::Clients;
+
+    use super::super::timeline::{Lags, Timeline};
+    use super::*;
+    use crate::inventory::Inventory;
+    use crate::overrides::Overrides;
+    use crate::provider::port;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_told_of_what_changed_and_of_a_view_that_gets_old_and_of_no_confirmation() {
+        let (outlet, inventories, freshness) = port(MINUTE);
+        let (_views, views) = watch::channel(None);
+        let (_decisions, decisions) = watch::channel(Overrides::default());
+        let sources = Sources { views, inventories, decisions, clients: Clients::default(), freshness };
+        let (revision, mut told) = watch::channel(0);
+        let recorder = Recorder::new(Timeline::default(), Lags::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(sources, recorder, revision, CancellationToken::new()));
+
+        outlet.publish(&Arc::new(Inventory::default()));
+        outlet.confirm(Instant::now());
+        tokio::time::sleep(MINUTE / 2).await;
+        told.borrow_and_update();
+        for _ in 0..10 {
+            outlet.confirm(Instant::now());
+            tokio::time::sleep(MINUTE / 2).await;
+        }
+        assert!(!told.has_changed().unwrap(), "it was confirmed, and nothing else");
+        told.changed().await.unwrap();
+        let late = tokio::time::timeout(10 * MINUTE, told.changed()).await;
+        assert!(late.is_err(), "it gets old once");
+        outlet.confirm(Instant::now());
+        told.changed().await.unwrap();
+    }
 }

@@ -83,7 +83,7 @@ impl Templates {
 /// The colour of a state, and the mark that says the same without colour.
 pub(crate) fn tone(state: &str) -> &'static str {
     match state {
-        "ready" | "current" | "healthy" | "acknowledged" | "solved" | "wins" => "good",
+        "ready" | "current" | "healthy" | "acknowledged" | "solved" | "wins" | "answers" => "good",
         "partly" | "draining" | "drained" | "starting" | "created" | "behind" | "connecting" => "wait",
         "down" | "unhealthy" | "unreachable" | "refused" | "problem" => "bad",
         _ => "off",
@@ -98,6 +98,7 @@ fn word(state: &str) -> &str {
         "drained" => "drained by hand",
         "current" => "up to date",
         "none" => "no check",
+        "answers" => "Envoy answers",
         other => other,
     }
 }

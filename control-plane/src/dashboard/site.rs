@@ -176,7 +176,8 @@ impl Site {
         });
         // Of everything, whatever is shown.
         let url = call.parameter("url");
-        let verdict = url.map(|url| verdict::of(&url, &view, &picture, &self.host));
+        let method = call.parameter("method").unwrap_or_else(|| "GET".to_owned());
+        let verdict = url.map(|url| verdict::of(&url, &method, &view, &picture, &self.host));
         if let Some(text) = call.parameter("q") {
             picture.filter(&text);
         }

@@ -111,13 +111,17 @@ struct Quantile {
 fn parse(text: &[u8]) -> anyhow::Result<Counts> {
     let stats: Stats = serde_json::from_slice(text).context("its statistics are not as expected")?;
     let mut counts = Counts::new();
+    let mut clusters = BTreeSet::new();
     for stat in stats.stats {
         match stat {
             Stat::Number { name, value } => {
                 let Some((cluster, what)) = split(&name) else { continue };
                 let counters = counts.entry(cluster.to_owned()).or_default();
                 match what {
-                    "upstream_rq_total" => counters.total = value,
+                    "upstream_rq_total" => {
+                        counters.total = value;
+                        clusters.insert(cluster.to_owned());
+                    }
                     "upstream_rq_5xx" => counters.errors = value,
                     "upstream_rq_active" => counters.active = value,
                     _ => {}
@@ -137,6 +141,8 @@ fn parse(text: &[u8]) -> anyhow::Result<Counts> {
             }
         }
     }
+    // `cluster.web.external.upstream_rq_5xx` is a part of web's, and no cluster.
+    counts.retain(|cluster, _| clusters.contains(cluster));
     Ok(counts)
 }
 
@@ -222,7 +228,9 @@ impl Poller {
 
     /// Runs until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        // No redirect: whoever is served decides what is answered, and not where the control plane asks.
+        let none = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().no_proxy().redirect(none).timeout(TIMEOUT).build()?;
         loop {
             let last = *self.interest.borrow_and_update();
             if last.elapsed() < INTEREST {
@@ -310,6 +318,7 @@ mod tests {
         {"name":"cluster.shop/web.upstream_rq_5xx","value":2},
         {"name":"cluster.shop/web.upstream_rq_active","value":3},
         {"name":"cluster.shop/web.upstream_rq_total","value":40},
+        {"name":"cluster.shop/web.external.upstream_rq_5xx","value":2},
         {"name":"cluster.a.b.upstream_rq_total","value":7},
         {"histograms":{"supported_quantiles":[0.0,25.0,50.0,75.0,90.0,95.0,99.0,99.5,99.9,100.0],
          "computed_quantiles":[{"name":"cluster.shop/web.upstream_rq_time","values":[
@@ -323,6 +332,7 @@ mod tests {
         let counts = parse(STATS.as_bytes()).unwrap();
         let web = Counters { total: 40, errors: 2, active: 3, p50: Some(1.5), p95: Some(4.2) };
         assert_eq!(counts.get("shop/web"), Some(&web));
+        assert_eq!(counts.len(), 2, "a part of a cluster is none: {counts:?}");
         assert_eq!(counts.get("a.b").map(|counters| counters.total), Some(7));
         assert!(parse(b"no").is_err());
         assert!(parse(br#"{"stats":[]}"#).unwrap().is_empty());

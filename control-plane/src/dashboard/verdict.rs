@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::matching::{self, Answer, Outcome, Question};
+use crate::model;
 use crate::publish::View;
 
 use super::picture::Picture;
@@ -12,6 +13,7 @@ use super::picture::Picture;
 pub(crate) struct Verdict {
     /// As it was asked.
     pub(crate) url: String,
+    pub(crate) method: String,
     /// Why it cannot be asked.
     pub(crate) error: Option<String>,
     /// `route`, `dashboard`, `redirect`, `unknown_host` or `unknown_path`; nothing with an error.
@@ -35,6 +37,7 @@ pub(crate) struct Verdict {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Asked {
     pub(crate) route: String,
+    /// And what else it asks for.
     pub(crate) path: String,
     pub(crate) priority: i32,
     /// `wins`, `no`, or `not asked`.
@@ -43,11 +46,12 @@ pub(crate) struct Asked {
 }
 
 /// What becomes of a request for `url`.
-pub(crate) fn of(url: &str, view: &View, picture: &Picture, dashboard_host: &str) -> Verdict {
+pub(crate) fn of(url: &str, method: &str, view: &View, picture: &Picture, dashboard_host: &str) -> Verdict {
     let question = match Question::read(url) {
-        Ok(question) => question,
+        Ok(question) => question.by(method),
         Err(error) => {
-            return Verdict { url: url.to_owned(), error: Some(error), ..Verdict::default() };
+            let (url, method) = (url.to_owned(), method.to_owned());
+            return Verdict { url, method, error: Some(error), ..Verdict::default() };
         }
     };
     let found = matching::decide(&view.model.topology, dashboard_host, &question);
@@ -58,7 +62,7 @@ pub(crate) fn of(url: &str, view: &View, picture: &Picture, dashboard_host: &str
     let service =
         routed.and_then(|route| picture.services.iter().find(|service| service.name == *route.service.0));
     let (outcome, sentence) = match found.outcome {
-        Outcome::Routed(route) => ("route", taken(&route.name, service)),
+        Outcome::Routed(route) => ("route", taken(route, service)),
         Outcome::Dashboard => ("dashboard", "This page's own host: the dashboard answers.".to_owned()),
         Outcome::Redirected => (
             "redirect",
@@ -90,6 +94,7 @@ pub(crate) fn of(url: &str, view: &View, picture: &Picture, dashboard_host: &str
     });
     Verdict {
         url: url.to_owned(),
+        method: question.method,
         error: None,
         outcome: Some(outcome),
         sentence,
@@ -97,21 +102,28 @@ pub(crate) fn of(url: &str, view: &View, picture: &Picture, dashboard_host: &str
         path: Some(found.path.clone()),
         route: routed.map(|route| route.name.clone()),
         service: routed.map(|route| route.service.to_string()),
-        state: routed.map(|_| service.map_or("down", |service| service.state)),
+        state: routed.map(|route| match route.options.answer {
+            Some(_) => "answers",
+            None => service.map_or("down", |service| service.state),
+        }),
         asked: asked.collect(),
     }
 }
 
-fn taken(route: &str, service: Option<&super::picture::Service>) -> String {
+fn taken(route: &model::Route, service: Option<&super::picture::Service>) -> String {
+    let name = &route.name;
     match service {
+        _ if route.options.answer.is_some() => {
+            format!("The route {name} takes it, and Envoy answers itself, as its labels say.")
+        }
         Some(service) if service.endpoints_ready > 0 => format!(
-            "The route {route} takes it, to {}: {} of {} endpoints ready.",
+            "The route {name} takes it, to {}: {} of {} endpoints ready.",
             service.name,
             service.endpoints_ready,
             service.endpoints.len()
         ),
         _ => {
-            format!("The route {route} takes it, and Envoy answers 503: no endpoint of its service is ready.")
+            format!("The route {name} takes it, and Envoy answers 503: no endpoint of its service is ready.")
         }
     }
 }

@@ -78,10 +78,12 @@ pub(crate) struct Route {
     pub(crate) host: String,
     /// As in the label: `/api`, `=/x`, `~re`.
     pub(crate) path: String,
+    /// What else a request must have: `methods GET and header x-a=b`.
+    pub(crate) conditions: Option<String>,
     pub(crate) name: String,
     pub(crate) priority: i32,
     pub(crate) service: String,
-    /// That of its service: `ready`, `partly` or `down`.
+    /// That of its service: `ready`, `partly` or `down`; `answers` where Envoy answers itself.
     pub(crate) state: &'static str,
     pub(crate) endpoints_ready: usize,
     /// The path that a person can open: of an exact host, and where it is no pattern.
@@ -165,6 +167,8 @@ fn routes(facts: &Facts<'_>, services: &[Service]) -> Vec<Route> {
     let of = |(host, route): (&Host, &crate::model::Route)| {
         let service = services.iter().find(|service| service.name == *route.service.0);
         let path = route.matches.path.to_string();
+        let conditions = route.matches.to_string();
+        let conditions = conditions.strip_prefix(&path).and_then(|rest| rest.strip_prefix(" with "));
         let plain = path.strip_prefix('=').unwrap_or(&path).to_owned();
         let open = match host {
             Host::Exact(_) if plain.starts_with('/') => Some(plain),
@@ -172,11 +176,15 @@ fn routes(facts: &Facts<'_>, services: &[Service]) -> Vec<Route> {
         };
         Route {
             host: host.to_string(),
-            path: route.matches.to_string(),
+            conditions: conditions.map(str::to_owned),
+            path,
             name: route.name.clone(),
             priority: route.priority,
             service: route.service.to_string(),
-            state: service.map_or("down", |service| service.state),
+            state: match route.options.answer {
+                Some(_) => "answers",
+                None => service.map_or("down", |service| service.state),
+            },
             endpoints_ready: service.map_or(0, |service| service.endpoints_ready),
             open,
             since: since_epoch(route.since).map(time),

@@ -27,6 +27,8 @@ pub(crate) struct Service {
 pub(crate) struct Member {
     pub(crate) container: String,
     pub(crate) id: String,
+    /// The variant of the service it is, where labels name any.
+    pub(crate) version: Option<String>,
     /// `ready`, `draining`, `drained` (by hand), or what it lacks: `created`, `starting`, `unhealthy`, `paused`,
     /// `stopped`, `unreachable`.
     pub(crate) state: &'static str,
@@ -76,7 +78,8 @@ fn members(service: &model::Service, facts: &Facts<'_>) -> Vec<Member> {
         };
         let why = why.map(|why| format!("{} {why}", endpoint.workload));
         let at = (Some(endpoint.address.to_string()), endpoint.network.clone());
-        member(&endpoint.workload, &endpoint.id, state, why, at, facts)
+        let version = Some(endpoint.version.clone()).filter(|version| !version.is_empty());
+        Member { version, ..member(&endpoint.workload, &endpoint.id, state, why, at, facts) }
     });
     let absent = service.absent.iter().map(|absent| {
         let state = match absent.why {
@@ -114,6 +117,7 @@ fn member(
     Member {
         container: container.to_owned(),
         id: id.0.to_string(),
+        version: None,
         state,
         why,
         address,

@@ -166,7 +166,8 @@ async fn a_filter_keeps_a_service_with_its_routes() {
     assert_eq!(names("/api/routes?q=/cart", "routes", "service").await, ["cart"]);
 }
 
-fn envoy() -> ClientStream {
+/// One that refused a cluster.
+pub(crate) fn envoy() -> ClientStream {
     let refusal = Refusal {
         name: "shop".into(),
         version: None,

@@ -1,9 +1,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use xds_server::Snapshot;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::Node;
+use xds_server::{Resource, Snapshot};
 
 use super::*;
+use crate::dashboard::site::tests::envoy;
 use crate::file;
 use crate::model::{self, Options};
 
@@ -62,6 +65,44 @@ fn a_problem_is_told_when_it_comes_and_when_it_is_solved() {
     assert!(came.contains(&"problem: web-1 has a problem: there is no key \"paht\"".to_owned()), "{came:?}");
     let solved = after(&[WRONG, ONE]);
     assert!(solved.iter().any(|entry| entry.starts_with("solved: web-1")), "{solved:?}");
+}
+
+#[test]
+fn a_client_is_told_when_it_comes_refuses_acknowledges_and_goes() {
+    let timeline = Timeline::default();
+    let lags = Lags::default();
+    let mut recorder = Recorder::new(timeline.clone(), lags.clone());
+    let node = |mut client: ClientStream| {
+        client.node = Some(Node { id: "edge".to_owned(), ..Node::default() });
+        client
+    };
+    let refusing = node(envoy());
+    let mut content = node(envoy());
+    content.types[0].resources.clear();
+    let first = Snapshot::default();
+    let second =
+        first.next([Resource::from(&Cluster { name: "web".to_owned(), ..Cluster::default() })]).unwrap();
+    let mut see = |clients: &[ClientStream], snapshot: &Snapshot| {
+        let before = timeline.entries().len();
+        recorder.see_clients(clients, snapshot, SystemTime::UNIX_EPOCH);
+        let mut said: Vec<String> =
+            timeline.entries().iter().map(|entry| format!("{} {}", entry.subject, entry.text)).collect();
+        said.truncate(said.len() - before);
+        said.reverse();
+        said
+    };
+    assert_eq!(
+        see(std::slice::from_ref(&refusing), &first),
+        ["edge connected from 10.0.0.1:1234", "edge refused cluster shop: it has <no> name"]
+    );
+    assert!(see(&[refusing], &first).is_empty(), "once");
+    assert_eq!(see(std::slice::from_ref(&content), &first).len(), 1, "it has all of the first");
+    assert!(lags.all().is_empty(), "nobody knows since when");
+    let said = see(&[content], &second);
+    assert!(said.len() == 1 && said[0].contains(" ms after it was made"), "{said:?}");
+    assert_eq!(lags.all().len(), 1);
+    assert_eq!(see(&[], &second), ["edge disconnected"]);
+    assert!(lags.all().is_empty());
 }
 
 #[test]
