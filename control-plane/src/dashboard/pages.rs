@@ -9,6 +9,22 @@ use serde_json::Value;
 
 use super::picture::Summary;
 
+/// What a helper writes: HTML, so it escapes what it did not make itself.
+type Words = Result<String, RenderErrorReason>;
+
+type Say = fn(&Helper<'_>) -> Words;
+
+/// What templates can say besides values, by name.
+const HELPERS: [(&str, Say); 7] = [
+    ("state", state),
+    ("tone", tone_of),
+    ("age", age),
+    ("rate", rate),
+    ("lag", lag),
+    ("clock", clock),
+    ("short", short),
+];
+
 const TEMPLATES: [(&str, &str); 8] = [
     ("layout", include_str!("templates/layout.html")),
     ("overview", include_str!("templates/overview.html")),
@@ -65,13 +81,15 @@ impl Templates {
                 .register_template_string(name, text)
                 .with_context(|| format!("the template {name} does not parse"))?;
         }
-        handlebars.register_helper("state", Box::new(state));
-        handlebars.register_helper("tone", Box::new(tone_of));
-        handlebars.register_helper("age", Box::new(age));
-        handlebars.register_helper("rate", Box::new(rate));
-        handlebars.register_helper("lag", Box::new(lag));
-        handlebars.register_helper("clock", Box::new(clock));
-        handlebars.register_helper("short", Box::new(short));
+        for (name, words) in HELPERS {
+            let write = move |helper: &Helper<'_>,
+                              _: &Handlebars<'_>,
+                              _: &Data,
+                              _: &mut RenderContext<'_, '_>,
+                              out: &mut dyn Output|
+                  -> HelperResult { Ok(out.write(&words(helper)?)?) };
+            handlebars.register_helper(name, Box::new(write));
+        }
         Ok(Self(handlebars))
     }
 
@@ -109,44 +127,23 @@ fn text<'a>(helper: &'a Helper<'_>, name: &'static str) -> Result<&'a str, Rende
 }
 
 /// `{{state s}}`: mark and word.
-fn state(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn state(helper: &Helper<'_>) -> Words {
     let state = text(helper, "state")?;
     let (tone, word) = (tone(state), handlebars::html_escape(word(state)));
-    out.write(&format!(
+    Ok(format!(
         "<span class=\"state {tone}\"><svg class=\"mark\" aria-hidden=\"true\"><use href=\"#mark-{tone}\"/></svg>{word}</span>"
-    ))?;
-    Ok(())
+    ))
 }
 
 /// `{{tone s}}`: the class.
-fn tone_of(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
-    out.write(tone(text(helper, "tone")?))?;
-    Ok(())
+fn tone_of(helper: &Helper<'_>) -> Words {
+    Ok(tone(text(helper, "tone")?).to_owned())
 }
 
 /// `{{age seconds}}`: `3 min`.
-fn age(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn age(helper: &Helper<'_>) -> Words {
     let seconds = helper.param(0).and_then(|param| param.value().as_f64());
-    out.write(&seconds.map_or_else(|| "unknown".to_owned(), in_words))?;
-    Ok(())
+    Ok(seconds.map_or_else(|| "unknown".to_owned(), in_words))
 }
 
 /// A length of time in one unit, as live.js writes it too.
@@ -162,18 +159,11 @@ fn in_words(seconds: f64) -> String {
 }
 
 /// `{{rate traffic}}`: what goes through a service.
-fn rate(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn rate(helper: &Helper<'_>) -> Words {
     let traffic = helper.param(0).map(|param| param.value()).filter(|value| !value.is_null());
-    let Some(traffic) = traffic else { return Ok(()) };
+    let Some(traffic) = traffic else { return Ok(String::new()) };
     let number = |name: &str| traffic.get(name).and_then(serde_json::Value::as_f64);
-    out.write(&rate_in_words(number("requests_per_second"), number("errors_per_second"), number("p95_ms")))?;
-    Ok(())
+    Ok(rate_in_words(number("requests_per_second"), number("errors_per_second"), number("p95_ms")))
 }
 
 /// `12.5/s, p95 8 ms, 0.5/s failed`.
@@ -190,46 +180,25 @@ pub(crate) fn rate_in_words(requests: Option<f64>, errors: Option<f64>, p95: Opt
 }
 
 /// `{{lag lag_ms state}}`: how far a client is behind, or how long it took.
-fn lag(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
-    let Some(ms) = helper.param(0).and_then(|param| param.value().as_u64()) else { return Ok(()) };
+fn lag(helper: &Helper<'_>) -> Words {
+    let Some(ms) = helper.param(0).and_then(|param| param.value().as_u64()) else { return Ok(String::new()) };
     let is_behind = helper.param(1).is_some_and(|state| state.value() == "behind");
-    if is_behind {
-        out.write(&format!("behind for {ms} ms, "))?;
+    Ok(if is_behind {
+        format!("behind for {ms} ms, ")
     } else {
-        out.write(&format!("acknowledged the last change {ms} ms after it was made, "))?;
-    }
-    Ok(())
+        format!("acknowledged the last change {ms} ms after it was made, ")
+    })
 }
 
 /// `{{clock time}}`: the time of day, for those who have no script to put it into their own zone.
-fn clock(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn clock(helper: &Helper<'_>) -> Words {
     let time = text(helper, "clock")?;
     let clock = time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z'));
-    out.write(&format!("{} UTC", handlebars::html_escape(clock)))?;
-    Ok(())
+    Ok(format!("{} UTC", handlebars::html_escape(clock)))
 }
 
 /// `{{short version}}`: enough of a hash to tell two apart.
-fn short(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Data,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn short(helper: &Helper<'_>) -> Words {
     let version = text(helper, "short")?;
-    out.write(&handlebars::html_escape(version.get(..8).unwrap_or(version)))?;
-    Ok(())
+    Ok(handlebars::html_escape(version.get(..8).unwrap_or(version)))
 }

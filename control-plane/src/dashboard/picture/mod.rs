@@ -164,8 +164,10 @@ pub(crate) fn says(row: &impl Serialize, text: &str) -> bool {
 }
 
 fn routes(facts: &Facts<'_>, services: &[Service]) -> Vec<Route> {
+    let services: BTreeMap<&str, &Service> =
+        services.iter().map(|service| (service.name.as_str(), service)).collect();
     let of = |(host, route): (&Host, &crate::model::Route)| {
-        let service = services.iter().find(|service| service.name == *route.service.0);
+        let service = services.get(&*route.service.0);
         let path = route.matches.path.to_string();
         let conditions = route.matches.to_string();
         let conditions = conditions.strip_prefix(&path).and_then(|rest| rest.strip_prefix(" with "));
