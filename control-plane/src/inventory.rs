@@ -18,12 +18,15 @@ pub struct Inventory {
     /// The workloads by id, so that the order in which a provider learns of them never matters. Each is shared with the
     /// inventories before and after it in which it is the same.
     pub workloads: BTreeMap<WorkloadId, Arc<Workload>>,
+    /// Shares of requests that were decided by hand, by the names of services and their versions. No provider knows of
+    /// any: [`Overrides::apply`](crate::overrides::Overrides::apply) lays them over what it says.
+    pub weights: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
 impl FromIterator<Workload> for Inventory {
     fn from_iter<T: IntoIterator<Item = Workload>>(workloads: T) -> Self {
         let by_id = |workload: Workload| (workload.id.clone(), Arc::new(workload));
-        Self { workloads: workloads.into_iter().map(by_id).collect() }
+        Self { workloads: workloads.into_iter().map(by_id).collect(), weights: BTreeMap::new() }
     }
 }
 

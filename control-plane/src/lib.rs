@@ -17,6 +17,7 @@ pub mod file;
 pub mod inventory;
 pub mod matching;
 pub mod model;
+pub mod naming;
 pub mod overrides;
 pub mod provider;
 pub mod publish;

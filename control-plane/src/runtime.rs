@@ -17,10 +17,10 @@ use crate::admin;
 use crate::dashboard;
 use crate::docker::DockerProvider;
 use crate::file::FileProvider;
-use crate::overrides::{Overrides, OverridesSender};
+use crate::overrides::{self, OverridesSender};
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::Publisher;
-use crate::state::Keeper;
+use crate::state::{DecisionsFile, Keeper};
 use crate::timing::Timing;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
@@ -72,14 +72,17 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &outlet, &parts_stop),
         Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
     };
+    let decisions_file = config.state_file.as_deref().map(DecisionsFile::beside);
     if let Some(path) = config.state_file {
         parts.spawn(Keeper::new(path, source).run(outlet, inventories.clone(), parts_stop.clone()));
     }
     let (view_tx, view_rx) = watch::channel(None);
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
-    let overrides = OverridesSender::new(Overrides::default());
-    let control = admin::Control::service(inventories.clone(), overrides.clone());
+    let overrides =
+        OverridesSender::new(decisions_file.as_ref().map(DecisionsFile::load).unwrap_or_default());
+    let control = admin::Control::service(inventories.clone(), view_rx.clone(), overrides.clone());
     let decisions = overrides.subscribe();
+    parts.spawn(overrides::keep(overrides.clone(), view_rx.clone(), decisions_file, parts_stop.clone()));
     let dashboard_inventories = inventories.clone();
     parts.spawn(config.publisher.run(
         inventories,

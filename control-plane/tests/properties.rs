@@ -371,7 +371,8 @@ fn to_drain_the_old_one_of_two_by_hand_lets_the_new_one_speak_and_undrain_takes_
     let both = numbered(both, 0);
     let (before, _) = build(&both, None);
     assert_eq!((hosts(&before), before.problems.len()), (vec!["old.localhost".to_owned()], 1));
-    let overrides = Overrides { drained: [WorkloadId("id-0".into())].into() };
+    let mut overrides = Overrides::default();
+    overrides.drained.insert(WorkloadId("id-0".into()));
     let (drained, _) = build(&overrides.apply(&both), Some(&before));
     assert_eq!((hosts(&drained), drained.problems.len()), (vec!["new.localhost".to_owned()], 0));
     let (back, _) = build(&both, Some(&drained));

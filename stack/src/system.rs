@@ -167,6 +167,7 @@ impl System {
         let (edge, grpc, admin) = (self.options.edge_port, self.options.grpc_port, self.admin_port);
         let http = self.http_port;
         let file = self.services_file();
+        let state = self.options.folder.join("view");
         let control_plane =
             Process::start("control-plane", &self.logs(), &self.binaries.portolan, |command| {
                 command.arg("serve").arg("--file").arg(file);
@@ -175,6 +176,7 @@ impl System {
                 command.arg("--edge-listen").arg(format!("127.0.0.1:{edge}"));
                 command.arg("--dashboard-at").arg(format!("127.0.0.1:{http}"));
                 command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));
+                command.arg("--state-file").arg(state);
             })?;
         self.add(control_plane);
         Ok(())

@@ -112,6 +112,10 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
             "a_restart_of_the_control_plane_changes_nothing_in_envoy",
             a_restart_of_the_control_plane_changes_nothing,
         ),
+        test(
+            "a_weight_by_hand_moves_endpoints_alone_and_outlives_a_restart",
+            a_weight_by_hand_outlives_a_restart,
+        ),
         test("a_frontend_says_no_before_it_stops", a_frontend_says_no_before_it_stops),
         test("a_port_in_use_is_told_in_one_line", a_port_in_use_is_told_in_one_line),
         test("cargo_stack_ends_everything_on_ctrl_c", |_| cargo_stack_ends_everything(Signal::INT)),
@@ -216,6 +220,57 @@ fn a_drained_frontend_gets_nothing(system: &mut System) -> Result<()> {
     Ok(())
 }
 
+/// What Envoy counts of changes to anything but endpoints.
+const CHANGES: &str = "(cluster_manager.cluster_(added|modified|removed)|listener_manager.listener_(added|modified|removed)|rds.http.config_reload)$";
+
+fn a_weight_by_hand_outlives_a_restart(system: &mut System) -> Result<()> {
+    let (site, port) = (system.site()?, system.options().grpc_port);
+    let run = |arguments: &[&str], code: i32, word: &str| {
+        let (found, text) = portolan(port, arguments)?;
+        ensure!(found == Some(code) && text.contains(word), "{arguments:?}: {found:?} {text}");
+        Ok(())
+    };
+    let good = system.services(3);
+    let address = good.lines().find_map(|line| line.trim().strip_prefix("- ")).context("no frontend")?;
+    // The first frontend once more, as another version.
+    let canary = format!(
+        "  canary:\n    labels: {{ portolan.host: frontend.localhost, portolan.service: frontend, portolan.version: v2 }}\n    endpoints: [{{ address: \"{address}\", name: canary }}]\n"
+    );
+    let rest = good.replacen(&format!("      - {address}\n"), "", 1);
+    fs::write(system.services_file(), rest + &canary)?;
+    let tried = (|| {
+        rotation_of(&site, 3)?;
+        let before = stat(system, CHANGES)?;
+        run(&["weight", "frontend", "v3", "1"], 1, "no version \"v3\"; it has \"\", \"v2\"")?;
+        run(&["weight", "frontend", "v2", "10001"], 1, "0 to 10000")?;
+        run(&["weight", "frontend", "v2", "1", "--for", "0"], 1, "366 days")?;
+        run(&["weight", "frontend", "v2", "--for", "5m"], 2, "<N>")?;
+        run(&["weight", "frontend", "v2", "0"], 0, "frontend v2: weight 0, by hand; its label says 100")?;
+        run(&["wait", "--routed", "frontend"], 0, "frontend is routed")?;
+        let served = rotation(&site, 30)?;
+        ensure!(served.len() == 2 && !served.contains_key("frontend-1"), "{served:?}");
+        ensure!(stat(system, CHANGES)? == before, "more than endpoints was changed");
+        let shown: serde_json::Value = site.get(DASHBOARD, "/api/services?q=canary")?.json()?;
+        let version = &shown["services"][0]["versions"][1];
+        ensure!(version["by_hand"] == true && version["weight"] == 0, "{shown}");
+        ensure!(site.get(DASHBOARD, "/timeline")?.text()?.contains("the weight 0, by hand"), "the timeline");
+        system.take("control-plane")?.kill()?;
+        system.start_control_plane()?;
+        until("the control plane is back", LIMIT, || {
+            run(&["wait", "--routed", "frontend"], 0, "frontend is routed")
+        })?;
+        run(&["weight", "frontend", "v2"], 0, "weight 0, by hand")?;
+        let served = rotation(&site, 30)?;
+        ensure!(served.len() == 2, "a restart undid it: {served:?}");
+        ensure!(stat(system, CHANGES)? == before, "Envoy's configuration changed");
+        run(&["weight", "frontend", "v2", "--reset"], 0, "frontend v2: weight 100, by label")?;
+        rotation_of(&site, 3).map(drop)
+    })();
+    fs::write(system.services_file(), good)?;
+    rotation_of(&site, 3)?;
+    tried
+}
+
 fn wait_says_what_is_missing(system: &mut System) -> Result<()> {
     let wait = |port: u16, service: &str, expected: i32, word: &str| {
         let (code, text) = portolan(port, &["wait", "--routed", service, "--timeout", "300ms"])?;
@@ -259,8 +314,7 @@ fn stat(system: &System, name: &str) -> Result<u64> {
 
 fn a_restart_of_the_control_plane_changes_nothing(system: &mut System) -> Result<()> {
     let site = system.site()?;
-    let changes = "(cluster_manager.cluster_(added|modified|removed)|listener_manager.listener_(added|modified|removed)|rds.http.config_reload)$";
-    let before = stat(system, changes)?;
+    let before = stat(system, CHANGES)?;
     let connects = stat(system, "cluster.control-plane.upstream_cx_total$")?;
     system.take("control-plane")?.kill()?;
     ensure!(rotation(&site, 6)?.len() == 3, "traffic goes on without it");
@@ -271,7 +325,7 @@ fn a_restart_of_the_control_plane_changes_nothing(system: &mut System) -> Result
         Ok(())
     })?;
     rotation_of(&site, 3)?;
-    ensure!(stat(system, changes)? == before, "Envoy's configuration changed");
+    ensure!(stat(system, CHANGES)? == before, "Envoy's configuration changed");
     ensure!(stat(system, "update_rejected$")? == 0, "Envoy refused something");
     Ok(())
 }

@@ -7,8 +7,9 @@ use xds_server::Clients;
 
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
+use super::refusal::no_view;
 use super::watch::Follower;
-use crate::model::{Absence, EndpointState, Service};
+use crate::model::{Absence, EndpointState, Service, Share};
 use crate::overrides::Overrides;
 use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
@@ -42,9 +43,7 @@ impl InspectService for Inspect {
         _: Request<pb::GetViewRequest>,
     ) -> Result<Response<pb::GetViewResponse>, Status> {
         let view = self.views.borrow().clone();
-        let view = view.ok_or_else(|| {
-            Status::unavailable("no complete view of the containers yet; the log says what is waited for")
-        })?;
+        let view = view.ok_or_else(no_view)?;
         Ok(Response::new(to_response(&view, &self.decisions.borrow(), &self.freshness)))
     }
 
@@ -84,6 +83,21 @@ fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb:
     }
 }
 
+/// The versions of a service with their shares, as `decisions` have it.
+pub(super) fn versions(service: &Service, decisions: &Overrides) -> Vec<pb::Version> {
+    let version = |(name, share): (&String, &Share)| {
+        let by_hand = decisions.weight(&service.name.0, name);
+        pb::Version {
+            name: name.clone(),
+            weight: by_hand.map_or(share.label, |weight| weight.share),
+            label_weight: share.label,
+            by_hand: by_hand.is_some(),
+            until: by_hand.and_then(|weight| weight.end).map(|end| end.wall.into()),
+        }
+    };
+    service.variants.iter().map(version).collect()
+}
+
 pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Service {
     let endpoints = service.endpoints.iter().map(|endpoint| pb::Endpoint {
         address: endpoint.address.to_string(),
@@ -116,6 +130,7 @@ pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Servic
         endpoints: endpoints.collect(),
         absent: absent.collect(),
         drain: service.options.drain.try_into().ok(),
+        versions: versions(service, decisions),
     }
 }
 

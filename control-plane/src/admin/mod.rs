@@ -4,6 +4,7 @@
 mod control;
 mod health;
 mod inspect;
+mod refusal;
 mod watch;
 
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
@@ -36,7 +37,9 @@ fn descriptors<'b>() -> Builder<'b> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(OWN_DESCRIPTORS)
         .register_encoded_file_descriptor_set(ENVOY_DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // What stands in the details of an error.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
     services().fold(builder, |builder, name| builder.with_service_name(name))
 }
 

@@ -9,7 +9,8 @@ use xds_server::{ClientStream, Clients, Kind, Snapshot};
 
 use super::inspect::to_service;
 use super::pb;
-use crate::model::{Service, Topology};
+use super::refusal::not_found;
+use crate::naming;
 use crate::overrides::Overrides;
 use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
@@ -83,35 +84,16 @@ fn status(
     decisions: &Overrides,
     clients: &Clients,
 ) -> Result<pb::WatchServiceResponse, Status> {
-    let Some(service) = find(&view.model.topology, asked)? else {
-        return Ok(pb::WatchServiceResponse::default());
+    let service = match naming::service(&view.model.topology, asked) {
+        Ok(service) => service,
+        Err(error) if error.is_nothing() => return Ok(pb::WatchServiceResponse::default()),
+        Err(error) => return Err(not_found(&error)),
     };
     let name = service.name.to_string();
     let clients = clients.list();
     let clients = clients.iter().filter_map(|client| of_client(client, &name, &view.snapshot));
     let service = Some(to_service(service, decisions));
     Ok(pb::WatchServiceResponse { clients: clients.collect(), service, stale: false })
-}
-
-/// The service a person means: by its whole name, or by what follows the last slash in it.
-fn find<'a>(topology: &'a Topology, asked: &str) -> Result<Option<&'a Service>, Status> {
-    let all = || topology.services.values().map(AsRef::as_ref);
-    if let Some(exact) = all().find(|service| *service.name.0 == *asked) {
-        return Ok(Some(exact));
-    }
-    let ends = |service: &&Service| service.name.0.rsplit_once('/').is_some_and(|(_, end)| end == asked);
-    let found: Vec<&Service> = all().filter(ends).collect();
-    match found.as_slice() {
-        [] => Ok(None),
-        [one] => Ok(Some(one)),
-        several => {
-            let names: Vec<&str> = several.iter().map(|service| &*service.name.0).collect();
-            Err(Status::failed_precondition(format!(
-                "{asked:?} may be {}; write all of it",
-                names.join(" or ")
-            )))
-        }
-    }
 }
 
 /// How far a client is with the service, if it asks for it.
@@ -157,42 +139,5 @@ fn refusal(resource: &ResourceStatus) -> Option<String> {
     match &resource.sync {
         Sync::Refused(refusal) => Some(format!("{}: {}", resource.name, refusal.reason)),
         Sync::Acknowledged | Sync::Sent | Sync::NotSent | Sync::Missing => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::model::ServiceName;
-
-    fn topology(names: &[&str]) -> Topology {
-        let services = names.iter().map(|name| {
-            let name = ServiceName((*name).into());
-            (
-                name.clone(),
-                Arc::new(Service {
-                    name,
-                    options: Arc::default(),
-                    variants: BTreeMap::new(),
-                    endpoints: Vec::new(),
-                    absent: Vec::new(),
-                }),
-            )
-        });
-        Topology { services: services.collect(), ..Topology::default() }
-    }
-
-    #[test]
-    fn a_service_is_found_by_its_name_or_the_end_of_it() {
-        let topology = topology(&["shop/web", "blog/web", "blog/db", "db"]);
-        let found = |asked: &str| find(&topology, asked).map(|found| found.map(|each| each.name.to_string()));
-        assert_eq!(found("shop/web").unwrap().unwrap(), "shop/web");
-        assert_eq!(found("db").unwrap().unwrap(), "db", "the whole name comes first");
-        assert_eq!(found("eb").unwrap(), None);
-        let told = found("web").unwrap_err();
-        assert!(told.message().contains("blog/web or shop/web"), "{told}");
     }
 }

@@ -7,8 +7,7 @@ use crate::admin::pb;
 
 /// Take a container out of rotation: it finishes the requests it has, and new ones go elsewhere.
 ///
-/// The container itself hears nothing of it and runs on. It stays out until `portolan undrain`, until it is gone, or
-/// until the control plane is restarted.
+/// The container itself hears nothing of it and runs on. It stays out until `portolan undrain`, or until it is gone.
 #[derive(Debug, Args)]
 pub(super) struct Drain {
     /// Its name, its id, or the beginning of either that no other container shares.

@@ -100,8 +100,12 @@ pub(super) mod tests {
         clients: &[pb::ServiceClient],
     ) -> pb::WatchServiceResponse {
         let name = "shop/web".to_owned();
-        let service =
-            pb::Service { name, endpoints: endpoints.to_vec(), absent: absent.to_vec(), drain: None };
+        let service = pb::Service {
+            name,
+            endpoints: endpoints.to_vec(),
+            absent: absent.to_vec(),
+            ..Default::default()
+        };
         pb::WatchServiceResponse { service: Some(service), clients: clients.to_vec(), stale: false }
     }
 

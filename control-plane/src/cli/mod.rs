@@ -7,6 +7,7 @@ mod missing;
 mod rollout;
 mod serve;
 mod wait;
+mod weight;
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +39,7 @@ enum Command {
     Wait(wait::Wait),
     Drain(drain::Drain),
     Undrain(drain::Undrain),
+    Weight(weight::Weight),
 }
 
 impl Cli {
@@ -57,6 +59,7 @@ impl Cli {
             Command::Wait(wait) => wait.run().await,
             Command::Drain(drain) => drain.run().await,
             Command::Undrain(undrain) => undrain.run().await,
+            Command::Weight(weight) => weight.run().await,
         }
     }
 }

@@ -55,7 +55,8 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     envoy_admin: SocketAddr,
 
-    /// Keep the last view in this file, and start from it while the source is away.
+    /// Keep the last view in this file, and start from it while the source is away; and keep beside it, in FILE.decisions,
+    /// what was decided by hand (drain, weight).
     #[arg(long, env = "PORTOLAN_STATE", value_name = "FILE")]
     state_file: Option<PathBuf>,
 

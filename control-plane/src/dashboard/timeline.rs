@@ -23,7 +23,7 @@ const ENTRIES: usize = 500;
 pub(crate) struct Entry {
     /// When it was seen.
     pub(crate) at: String,
-    /// `container`, `rotation`, `published`, `acknowledged`, `refused`, `client`, `problem` or `solved`.
+    /// `container`, `rotation`, `weight`, `published`, `acknowledged`, `refused`, `client`, `problem` or `solved`.
     pub(crate) kind: &'static str,
     /// The container, service or client it is about.
     pub(crate) subject: String,
@@ -131,6 +131,7 @@ impl Recorder {
         // All at once at the start would push out what matters.
         if before.is_some() {
             self.compare_rotation(old, &view.model.topology, now);
+            self.compare_weights(old, &view.model.topology, now);
         }
         let problems = before.as_ref().map_or(&[][..], |before| &before.model.problems);
         for problem in view.model.problems.iter().filter(|problem| problems.binary_search(problem).is_err()) {
@@ -172,6 +173,25 @@ impl Recorder {
         for (key @ (service, _), endpoint) in &before {
             if !after.contains_key(key) {
                 self.write(now, "rotation", &endpoint.workload, format!("left the rotation of {service}"));
+            }
+        }
+    }
+
+    fn compare_weights(&self, old: &Topology, new: &Topology, now: SystemTime) {
+        for (name, service) in &new.services {
+            let Some(before) = old.services.get(name).filter(|old| !Arc::ptr_eq(old, service)) else {
+                continue;
+            };
+            for (version, share) in &service.variants {
+                if before.variants.get(version).is_none_or(|old| old == share) {
+                    continue;
+                }
+                let who = match share.by_hand {
+                    Some(_) => format!("by hand; its label says {}", share.label),
+                    None => "as its label says".to_owned(),
+                };
+                let text = format!("gives version {version:?} the weight {}, {who}", share.weight());
+                self.write(now, "weight", &name.0, text);
             }
         }
     }

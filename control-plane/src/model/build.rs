@@ -16,7 +16,7 @@ use super::mirrors::Mirrors;
 use super::options::BackendOptions;
 use super::problem::Problem;
 use super::routes;
-use super::topology::{Host, Route, Service, ServiceName, Topology};
+use super::topology::{Host, Route, Service, ServiceName, Share, Topology};
 
 /// The cluster of Envoy's own admin pages (translate): no service may have its name.
 pub const ADMIN_SERVICE: &str = "envoy-admin";
@@ -35,6 +35,17 @@ pub struct Model {
 impl From<Topology> for Model {
     fn from(topology: Topology) -> Self {
         Self { topology, problems: Vec::new(), made_of: None }
+    }
+}
+
+impl Model {
+    /// Whether a workload, whatever its state, is this version of that service.
+    #[must_use]
+    pub fn has_version(&self, service: &str, version: &str) -> bool {
+        let groups = self.made_of.iter().flat_map(|made_of| &made_of.groups);
+        let mut members =
+            groups.filter(|(name, _)| *name.0 == *service).flat_map(|(_, group)| &group.members);
+        members.any(|member| member.is_exposed() && member.variant() == version)
     }
 }
 
@@ -207,6 +218,7 @@ fn services(
                 && last.reach == *around.reach
                 && last.groups.get(service).is_some_and(|old| Arc::ptr_eq(old, group))
                 && before.services.contains_key(service) == is_routed
+                && last.inventory.weights.get(&*service.0) == around.inventory.weights.get(&*service.0)
         });
         if let Some(last) = same {
             services.extend(
@@ -223,7 +235,7 @@ fn services(
             let made = Service {
                 name: service.clone(),
                 options: options(group, old),
-                variants: variants(group, old),
+                variants: variants(group, old, around.inventory.weights.get(&*service.0)),
                 endpoints,
                 absent,
             };
@@ -243,14 +255,23 @@ fn options(group: &Group, before: Option<&Arc<Service>>) -> Arc<BackendOptions> 
     group.backend.clone().or_else(before).unwrap_or_default()
 }
 
-/// The variants that its members name; with the shares that they had, where nobody says so rightly.
-fn variants(group: &Group, before: Option<&Arc<Service>>) -> BTreeMap<String, u32> {
-    let mut variants = group.variants.clone();
+/// The variants that its members name; with the shares that they had, where nobody says so rightly. What was decided by
+/// hand wins over both.
+fn variants(
+    group: &Group,
+    before: Option<&Arc<Service>>,
+    by_hand: Option<&BTreeMap<String, u32>>,
+) -> BTreeMap<String, Share> {
+    let mut labels = group.variants.clone();
     for member in group.members.iter().filter(|member| member.is_exposed()) {
-        if !variants.contains_key(member.variant()) {
-            let was = before.and_then(|before| before.variants.get(member.variant())).copied();
-            variants.insert(member.variant().to_owned(), was.unwrap_or(member.claims.weight));
+        if !labels.contains_key(member.variant()) {
+            let was = before.and_then(|before| before.variants.get(member.variant()));
+            labels.insert(member.variant().to_owned(), was.map_or(member.claims.weight, |share| share.label));
         }
     }
-    variants
+    let share = |(name, label): (String, u32)| {
+        let by_hand = by_hand.and_then(|by_hand| by_hand.get(&name)).copied();
+        (name, Share { label, by_hand })
+    };
+    labels.into_iter().map(share).collect()
 }

@@ -23,7 +23,9 @@ mod topology;
 pub use build::{ADMIN_SERVICE, Model, build};
 pub use matching::{HeaderMatch, Match, PathMatch, TextMatch};
 pub use problem::Problem;
-pub use topology::{Absence, Absent, Endpoint, EndpointState, Host, Route, Service, ServiceName, Topology};
+pub use topology::{
+    Absence, Absent, Endpoint, EndpointState, Host, Route, Service, ServiceName, Share, Topology,
+};
 
 /// Settings of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]

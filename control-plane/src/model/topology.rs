@@ -59,11 +59,28 @@ pub struct Service {
     /// How it is asked.
     pub options: Arc<BackendOptions>,
     /// Its variants, each with its share of requests; one without a name where no label names any.
-    pub variants: BTreeMap<String, u32>,
+    pub variants: BTreeMap<String, Share>,
     /// Where it can be reached, sorted.
     pub endpoints: Vec<Endpoint>,
     /// Its workloads that cannot be reached now, and why, sorted.
     pub absent: Vec<Absent>,
+}
+
+/// A variant's share of the requests of its service, in relation to the shares of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// What its labels say.
+    pub label: u32,
+    /// What somebody decided since: it wins.
+    pub by_hand: Option<u32>,
+}
+
+impl Share {
+    /// The one that counts.
+    #[must_use]
+    pub fn weight(self) -> u32 {
+        self.by_hand.unwrap_or(self.label)
+    }
 }
 
 /// A workload that belongs to a service and is no endpoint of it.

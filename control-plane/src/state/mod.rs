@@ -10,6 +10,7 @@
 //!
 //! The file holds facts as the provider gave them, labels and all, and no environment: that is never asked for.
 
+mod decisions;
 mod file;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 use crate::inventory::Inventory;
 use crate::provider::{InventoryReceiver, Outlet};
 
+pub use decisions::DecisionsFile;
 use file::{Saved, Unusable};
 
 /// A source that has shown nothing for this long is away: an engine that is there has been listed by then.

@@ -125,8 +125,11 @@ fn outlier_detection(failures: u32) -> OutlierDetection {
 }
 
 pub(super) fn assignment(service: &Service) -> ClusterLoadAssignment {
-    let mut endpoints: Vec<LocalityLbEndpoints> =
-        service.variants.iter().filter_map(|(variant, weight)| locality(service, variant, *weight)).collect();
+    let mut endpoints: Vec<LocalityLbEndpoints> = service
+        .variants
+        .iter()
+        .filter_map(|(variant, share)| locality(service, variant, share.weight()))
+        .collect();
     if let [only] = endpoints.as_mut_slice() {
         // gRPC without a proxy takes no locality without a weight (gRFC A27), and a lone one has all requests.
         only.load_balancing_weight = uint(1);

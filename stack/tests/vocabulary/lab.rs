@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -32,6 +33,7 @@ pub type Service<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [String]);
 #[derive(Debug)]
 pub struct Lab {
     folder: PathBuf,
+    portolan: PathBuf,
     edge: u16,
     admin: u16,
     pub grpc: u16,
@@ -73,6 +75,7 @@ impl Lab {
         })?;
         Ok(Self {
             folder: folder.to_owned(),
+            portolan: binaries.portolan,
             edge,
             admin,
             grpc,
@@ -95,6 +98,16 @@ impl Lab {
     /// Takes all services away. The next ones that are served are the only ones.
     pub fn forget(&self) {
         self.services.blocking_lock().all.clear();
+    }
+
+    /// What a command of `portolan` prints that talks to the control plane; an error where it fails.
+    pub fn portolan(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.portolan);
+        let output =
+            command.args(arguments).args(["--address", &format!("127.0.0.1:{}", self.grpc)]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(text)
     }
 
     /// A new web server.

@@ -108,6 +108,7 @@ fn trials(labs: Option<&[Arc<Lab>; 2]>) -> Vec<Trial> {
         protocols::a_websocket_stays_open_beyond_the_time_of_a_request,
         protocols::tcp_is_told_to_need_an_entry_point,
         sharing::versions_share_by_weight_whatever_the_number_of_their_containers,
+        sharing::a_weight_by_hand_wins_over_the_label_until_its_time_is_over_or_it_is_reset,
         sharing::a_dark_version_gets_nothing_and_one_that_is_away_gives_its_share,
         sharing::a_mirror_gets_copies_and_nobody_waits_for_it,
         sharing::a_sticky_client_stays_while_the_service_is_scaled,

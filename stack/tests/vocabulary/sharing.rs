@@ -1,6 +1,7 @@
 //! Versions with weights, copies, and clients that stay.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -41,6 +42,43 @@ pub fn versions_share_by_weight_whatever_the_number_of_their_containers(lab: &La
     // A tenth is 200; three standard deviations of a draw would be 40.
     ensure!((160..=240).contains(&few), "{counts:?}");
     Ok(())
+}
+
+pub fn a_weight_by_hand_wins_over_the_label_until_its_time_is_over_or_it_is_reset(lab: &Lab) -> Result<()> {
+    let (one, two) = (lab.upstream("one")?, lab.upstream("two")?);
+    let host = "by-hand.test";
+    lab.serve_all(&[
+        ("by-hand-1", &version("by-hand", host, "v1", "90"), &[one.address()]),
+        ("by-hand-2", &version("by-hand", host, "v2", "10"), &[two.address()]),
+    ])?;
+    // Two thousand requests: three standard deviations of a draw would be 40 at a tenth, and 67 at a half.
+    let share = |what: &str, wanted: RangeInclusive<usize>| -> Result<()> {
+        let counts = counts(lab, host, REQUESTS)?;
+        let two = counts.get("two").copied().unwrap_or_default();
+        ensure!(wanted.contains(&two), "{what}: {counts:?}");
+        Ok(())
+    };
+    // Envoy has what the control plane acknowledges to have been told.
+    let run = |arguments: &[&str], word: &str| -> Result<()> {
+        let told = lab.portolan(arguments)?;
+        ensure!(told.contains(word), "{arguments:?}: {told}");
+        lab.portolan(&["wait", "--routed", "by-hand"]).map(drop)
+    };
+    share("as the labels say", 160..=240)?;
+    run(&["weight", "by-hand", "v2", "90"], "weight 90, by hand; its label says 10")?;
+    share("by hand", 930..=1_070)?;
+    run(&["weight", "by-hand", "--reset"], "v2: weight 10, by label")?;
+    share("reset", 160..=240)?;
+    // For a time: what follows needs no waiting for a clock, only for the label to count again.
+    run(&["weight", "by-hand", "v1", "0", "--for", "3s"], "v1: weight 0, by hand until 2")?;
+    is(counts(lab, host, 20)?.into_keys().collect::<Vec<_>>(), vec!["two".to_owned()], "v1 is dark")?;
+    until("its time is over", LIMIT, || {
+        let told = lab.portolan(&["weight", "by-hand", "v1"])?;
+        ensure!(told.contains("weight 90, by label"), "{told}");
+        Ok(())
+    })?;
+    lab.portolan(&["wait", "--routed", "by-hand"])?;
+    share("its time is over", 160..=240)
 }
 
 pub fn a_dark_version_gets_nothing_and_one_that_is_away_gives_its_share(lab: &Lab) -> Result<()> {

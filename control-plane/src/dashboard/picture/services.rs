@@ -18,8 +18,24 @@ pub(crate) struct Service {
     pub(crate) routes: Vec<String>,
     pub(crate) endpoints_ready: usize,
     pub(crate) endpoints: Vec<Member>,
+    /// Its versions with their shares, where labels name any.
+    pub(crate) versions: Vec<Version>,
     /// What Envoy counts; nothing where it cannot be asked.
     pub(crate) traffic: Option<Rates>,
+}
+
+/// A version of a service, and its share of the requests.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Version {
+    pub(crate) name: String,
+    /// The one that counts, in relation to those of the other versions.
+    pub(crate) weight: u32,
+    /// What the label says.
+    pub(crate) label_weight: u32,
+    /// Whether it was set by hand, and so wins over the label.
+    pub(crate) by_hand: bool,
+    /// When the label counts again; nothing where it lasts until it is reset.
+    pub(crate) until: Option<String>,
 }
 
 /// A container of a service, or an endpoint of the services file.
@@ -62,10 +78,27 @@ pub(crate) fn of(facts: &Facts<'_>) -> Vec<Service> {
             routes: routes.map(|(host, route)| format!("{host} {}", route.matches)).collect(),
             endpoints_ready: ready,
             endpoints,
+            versions: versions(service, facts),
             traffic: facts.traffic.of(&service.name.0),
         }
     };
     topology.services.values().map(service).collect()
+}
+
+fn versions(service: &model::Service, facts: &Facts<'_>) -> Vec<Version> {
+    let named = service.variants.iter().filter(|(name, _)| !name.is_empty() || service.variants.len() > 1);
+    let version = |(name, share): (&String, &model::Share)| Version {
+        name: name.clone(),
+        weight: share.weight(),
+        label_weight: share.label,
+        by_hand: share.by_hand.is_some(),
+        until: facts
+            .decisions
+            .weight(&service.name.0, name)
+            .and_then(|weight| weight.end)
+            .map(|end| time(end.wall)),
+    };
+    named.map(version).collect()
 }
 
 fn members(service: &model::Service, facts: &Facts<'_>) -> Vec<Member> {
