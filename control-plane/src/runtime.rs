@@ -42,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where HTTP listens: the dashboard and `/metrics`.
     pub http_listen: SocketAddr,
+    /// Who may change something there.
+    pub access: admin::Access,
     /// How the dashboard is reached.
     pub dashboard: dashboard::Options,
     /// Where the facts come from.
@@ -63,6 +65,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let listener = bind(config.listen, "--listen")?;
     let http_listener = bind(config.http_listen, "--http-listen")?;
     info!(address = %listener.local_addr()?, source = ?config.source, "portolan serves xDS");
+    info!("changes are accepted {}", config.access);
     // The parts stop on a token of their own, so that one that fails can take the others with it.
     let parts_stop = stop.child_token();
     let mut parts = JoinSet::new();
@@ -80,7 +83,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
     let overrides =
         OverridesSender::new(decisions_file.as_ref().map(DecisionsFile::load).unwrap_or_default());
-    let control = admin::Control::service(inventories.clone(), view_rx.clone(), overrides.clone());
+    let control =
+        admin::Control::service(inventories.clone(), view_rx.clone(), overrides.clone(), config.access);
     let decisions = overrides.subscribe();
     parts.spawn(overrides::keep(overrides.clone(), view_rx.clone(), decisions_file, parts_stop.clone()));
     let dashboard_inventories = inventories.clone();

@@ -35,6 +35,7 @@ impl Plane {
         let (address, stop) = (free(), CancellationToken::new());
         let config = Config {
             listen: address,
+            access: portolan::admin::Access::Everyone,
             http_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             dashboard: portolan::dashboard::Options {
                 host: "dashboard.localhost".to_owned(),

@@ -102,6 +102,7 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
         ),
         test("a_service_without_endpoints_answers_503_and_says_which", without_endpoints_it_is_503),
         test("a_drained_frontend_gets_nothing_until_it_is_put_back", a_drained_frontend_gets_nothing),
+        test("changes_need_the_token_and_never_come_through_envoy", changes_need_the_token),
         test("wait_says_what_is_missing", wait_says_what_is_missing),
         test("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
         test("grpcurl_shows_how_far_envoy_is", |system| {
@@ -269,6 +270,76 @@ fn a_weight_by_hand_outlives_a_restart(system: &mut System) -> Result<()> {
     fs::write(system.services_file(), good)?;
     rotation_of(&site, 3)?;
     tried
+}
+
+fn changes_need_the_token(system: &mut System) -> Result<()> {
+    let (site, edge, grpc) = (system.site()?, system.options().edge_port, system.options().grpc_port);
+    let drain = ["-d", "{\"container\": \"frontend-1\"}"];
+    // At the dashboard's host there is nothing of the kind.
+    let method = "/portolan.v1.AdminService/Drain";
+    let post = || site.request(reqwest::Method::POST, DASHBOARD, method);
+    ensure!(status(&post().send()?) == 405, "the dashboard took it");
+    // To gRPC Envoy says the same in gRPC's way.
+    let refused = post().header("content-type", "application/grpc").send()?;
+    ensure!(!["", "0"].contains(&header(&refused, "grpc-status").as_str()), "{refused:?}");
+    ensure!(status(&site.get(DASHBOARD, method)?) == 404, "the dashboard has such a page");
+    // Not even where somebody makes a route to the port: reading works, changes do not.
+    let good = system.services(3);
+    let route = format!(
+        "  api:\n    labels: {{ portolan.host: api.localhost, portolan.protocol: grpc }}\n    endpoints: [\"127.0.0.1:{grpc}\"]\n"
+    );
+    fs::write(system.services_file(), good.clone() + &route)?;
+    let through = |rest: &[&str]| {
+        let address = format!("127.0.0.1:{edge}");
+        let mut all = vec!["-plaintext", "-max-time", "20", "-authority", "api.localhost"];
+        let (method, before) = rest.split_last().context("no method")?;
+        all.extend(before);
+        all.extend([address.as_str(), method]);
+        let output = Command::new(stack::tools::GRPCURL.find()?).args(all).output()?;
+        Ok::<_, anyhow::Error>(String::from_utf8([output.stdout, output.stderr].concat())?)
+    };
+    let tried = (|| {
+        until("reading works through the route", LIMIT, || {
+            let view = through(&["portolan.v1.InspectService/GetView"])?;
+            ensure!(view.contains("snapshotVersion"), "{view}");
+            Ok(())
+        })?;
+        let refused = through(&[&drain[..], &["portolan.v1.AdminService/Drain"]].concat())?;
+        ensure!(refused.contains("THROUGH_A_PROXY") && refused.contains("PermissionDenied"), "{refused}");
+        rotation_of(&site, 3).map(drop)
+    })();
+    fs::write(system.services_file(), good)?;
+    tried?;
+    with_a_token(system)
+}
+
+/// A control plane that has a token.
+fn with_a_token(system: &mut System) -> Result<()> {
+    let (port, http) = (ports::free()?, ports::free()?);
+    let (file, logs) = (system.services_file(), system.folder().join("logs"));
+    let (token, wrong) = (system.folder().join("token"), system.folder().join("wrong"));
+    let secret = "a-secret-of-some-length-0123456789";
+    fs::write(&token, format!("{secret}\n"))?;
+    fs::write(&wrong, "another-secret-of-some-length")?;
+    let process = Process::start("guarded", &logs, &Binaries::build()?.portolan, |command| {
+        command.arg("serve").arg("--file").arg(file).arg("--admin-token-file").arg(&token);
+        command.args(["--listen", &format!("127.0.0.1:{port}")]);
+        command.args(["--http-listen", &format!("127.0.0.1:{http}")]);
+    })?;
+    let run = |file: Option<&PathBuf>, code: i32, word: &str| {
+        let file = file.map(|file| file.display().to_string());
+        let mut arguments = vec!["drain", "frontend-1"];
+        arguments.extend(file.iter().flat_map(|file| ["--admin-token-file", file.as_str()]));
+        let (found, text) = portolan(port, &arguments)?;
+        ensure!(found == Some(code) && text.contains(word) && !text.contains(secret), "{found:?} {text}");
+        Ok(())
+    };
+    until("it asks for the token", LIMIT, || run(None, 1, "changes need the control plane's token"))?;
+    run(Some(&wrong), 1, "that is not the control plane's token")?;
+    until("it accepts the token", LIMIT, || run(Some(&token), 0, "frontend-1 is out of rotation"))?;
+    let log = process.log();
+    ensure!(log.contains("changes are accepted with the token") && !log.contains(secret), "{log}");
+    Ok(())
 }
 
 fn wait_says_what_is_missing(system: &mut System) -> Result<()> {

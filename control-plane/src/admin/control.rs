@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Request, Response, Status};
 use tracing::info;
 
+use super::access::Access;
 use super::inspect::versions;
 use super::pb;
 use super::pb::admin_service_server::{AdminService, AdminServiceServer};
@@ -24,14 +26,15 @@ pub struct Control {
 }
 
 impl Control {
-    /// The service, ready for a tonic router.
+    /// The service for those whom `access` lets in, ready for a tonic router.
     #[must_use]
     pub fn service(
         inventories: InventoryReceiver,
         views: ViewReceiver,
         overrides: OverridesSender,
-    ) -> AdminServiceServer<Self> {
-        AdminServiceServer::new(Self { inventories, views, overrides })
+        access: Access,
+    ) -> InterceptedService<AdminServiceServer<Self>, Access> {
+        AdminServiceServer::with_interceptor(Self { inventories, views, overrides }, access)
     }
 
     /// Name and id of the container that is meant.

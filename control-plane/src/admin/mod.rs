@@ -1,6 +1,7 @@
 //! What the control plane answers over gRPC besides xDS: its view, its health, and its own description. And the few
 //! things that may be changed: on this port alone, which Envoy does not route to.
 
+mod access;
 mod control;
 mod health;
 mod inspect;
@@ -11,6 +12,7 @@ use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tonic_reflection::server::{Builder, v1alpha};
 use xds_server::XdsService;
 
+pub use access::{Access, Token};
 pub use control::Control;
 pub use health::{health, report};
 pub use inspect::Inspect;

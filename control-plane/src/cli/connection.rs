@@ -1,16 +1,20 @@
 //! The gRPC side of the commands that talk to a running control plane.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use tokio::time::Instant;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
-use crate::admin::pb;
 use crate::admin::pb::admin_service_client::AdminServiceClient;
 use crate::admin::pb::inspect_service_client::InspectServiceClient;
+use crate::admin::{Token, pb};
 
 /// How long a connection may take; the control plane is near.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -23,19 +27,45 @@ pub(super) struct ControlPlane {
     /// The control plane to talk to (its gRPC port).
     #[arg(long, env = "PORTOLAN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:18000")]
     pub(super) address: String,
+
+    /// The file with the control plane's token, where changes need one.
+    #[arg(long, env = "PORTOLAN_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+/// A client that says the token, if it knows one.
+type Admin = AdminServiceClient<InterceptedService<Channel, Authorization>>;
+
+/// What goes with each request for a change.
+#[derive(Debug, Clone)]
+pub(super) struct Authorization(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Authorization {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
 }
 
 impl ControlPlane {
     /// A channel that connects when it is used, and again whenever it must.
     fn channel(&self) -> anyhow::Result<Channel> {
-        let Self { address } = self;
+        let address = &self.address;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .with_context(|| format!("{address:?} is not an address; write host:port"))?;
         Ok(endpoint.connect_timeout(CONNECT).connect_lazy())
     }
 
-    pub(super) fn admin(&self) -> anyhow::Result<AdminServiceClient<Channel>> {
-        Ok(AdminServiceClient::new(self.channel()?))
+    pub(super) fn admin(&self) -> anyhow::Result<Admin> {
+        let token = self.admin_token_file.as_deref().map(Token::read).transpose()?;
+        let value = token.map(|token| MetadataValue::try_from(token.bearer())).transpose()?;
+        let value = value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Ok(AdminServiceClient::with_interceptor(self.channel()?, Authorization(value)))
     }
 
     pub(super) fn inspect(&self) -> anyhow::Result<InspectServiceClient<Channel>> {

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod access;
 mod connection;
 mod drain;
 mod health;

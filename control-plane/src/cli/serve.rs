@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::access::AdminAccess;
 use crate::dashboard;
 use crate::model;
 use crate::publish::Publisher;
@@ -21,6 +22,9 @@ pub(super) struct Serve {
     /// Where gRPC listens: xDS, portolan.v1, health and reflection.
     #[arg(long, env = "PORTOLAN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18000")]
     listen: SocketAddr,
+
+    #[command(flatten)]
+    admin: AdminAccess,
 
     /// Where HTTP listens: the dashboard, its JSON under /api/, and /metrics for Prometheus. Nothing can be changed there.
     #[arg(long, env = "PORTOLAN_HTTP_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18001")]
@@ -86,6 +90,7 @@ impl Serve {
             model::Options { label_prefix: self.label_prefix, reserved_host: edge.dashboard_host.clone() };
         let config = Config {
             listen: self.listen,
+            access: self.admin.at(self.listen)?,
             http_listen: self.http_listen,
             dashboard: dashboard::Options {
                 host: edge.dashboard_host.clone(),
