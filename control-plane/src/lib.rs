@@ -13,6 +13,7 @@ pub mod admin;
 pub mod cli;
 pub mod dashboard;
 pub mod docker;
+pub mod explain;
 pub mod file;
 pub mod inventory;
 pub mod matching;

@@ -106,8 +106,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         clients: xds.clients(),
         freshness: freshness.clone(),
     };
+    let dashboard_host = config.dashboard.host.clone();
     parts.spawn(dashboard::serve(http_listener, registry, sources, config.dashboard, parts_stop.clone()));
-    let inspect = admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone());
+    let inspect =
+        admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone(), dashboard_host);
     let routes = xds.routes().add_service(inspect).add_service(control);
     parts.spawn(serve_grpc(listener, routes, snapshot_rx, freshness, parts_stop.clone()));
 

@@ -103,6 +103,7 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
         test("a_service_without_endpoints_answers_503_and_says_which", without_endpoints_it_is_503),
         test("a_drained_frontend_gets_nothing_until_it_is_put_back", a_drained_frontend_gets_nothing),
         test("changes_need_the_token_and_never_come_through_envoy", changes_need_the_token),
+        test("why_says_which_route_takes_a_url_as_the_dashboard_does", why_says_which_route),
         test("wait_says_what_is_missing", wait_says_what_is_missing),
         test("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
         test("grpcurl_shows_how_far_envoy_is", |system| {
@@ -339,6 +340,35 @@ fn with_a_token(system: &mut System) -> Result<()> {
     until("it accepts the token", LIMIT, || run(Some(&token), 0, "frontend-1 is out of rotation"))?;
     let log = process.log();
     ensure!(log.contains("changes are accepted with the token") && !log.contains(secret), "{log}");
+    Ok(())
+}
+
+fn why_says_which_route(system: &mut System) -> Result<()> {
+    let (site, port) = (system.site()?, system.options().grpc_port);
+    let address = format!("127.0.0.1:{port}");
+    for (url, code, words) in [
+        (
+            "frontend.localhost/x",
+            0,
+            &["✓ frontend", "frontend-1 at 127.0.0.1:", "3 of 3 endpoints ready"][..],
+        ),
+        ("nobody.localhost/", 1, &["no container claims nobody.localhost"]),
+        ("dashboard.localhost/", 0, &["the dashboard answers"]),
+        ("frontend.localhost/a%2Fb", 0, &["Envoy answers 307"]),
+        ("ftp://a/", 1, &["ftp:// is not routed here"]),
+    ] {
+        let (found, text) = portolan(port, &["why", url])?;
+        ensure!(found == Some(code), "{url}: {found:?} {text}");
+        ensure!(words.iter().all(|word| text.contains(word)), "{url}: {text}");
+        // A % in a query stands for more than itself.
+        let path = format!("/api/match?url={}", url.replace('%', "%25"));
+        let said: serde_json::Value = site.get(DASHBOARD, &path)?.json()?;
+        let request = serde_json::json!({ "url": url }).to_string();
+        let asked = grpcurl(&["-d", &request, &address, "portolan.v1.InspectService/Explain"]);
+        let Some(sentence) = said["sentence"].as_str() else { continue };
+        let asked: serde_json::Value = serde_json::from_str(&asked?)?;
+        ensure!(asked["sentence"] == sentence && asked["route"] == said["route"], "{url}: {asked} {said}");
+    }
     Ok(())
 }
 

@@ -7,9 +7,11 @@ use xds_server::Clients;
 
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
-use super::refusal::no_view;
+use super::refusal::{invalid, no_view};
 use super::watch::Follower;
+use crate::explain;
 use crate::model::{Absence, EndpointState, Service, Share};
+use crate::naming;
 use crate::overrides::Overrides;
 use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
@@ -21,6 +23,7 @@ pub struct Inspect {
     decisions: watch::Receiver<Overrides>,
     clients: Clients,
     freshness: Freshness,
+    dashboard_host: String,
 }
 
 impl Inspect {
@@ -31,8 +34,9 @@ impl Inspect {
         decisions: watch::Receiver<Overrides>,
         clients: Clients,
         freshness: Freshness,
+        dashboard_host: String,
     ) -> InspectServiceServer<Self> {
-        InspectServiceServer::new(Self { views, decisions, clients, freshness })
+        InspectServiceServer::new(Self { views, decisions, clients, freshness, dashboard_host })
     }
 }
 
@@ -58,6 +62,54 @@ impl InspectService for Inspect {
         let follower = Follower::new(asked, views, decisions, self.clients.clone(), self.freshness.clone());
         Ok(Response::new(follower.stream()))
     }
+
+    async fn explain(
+        &self,
+        request: Request<pb::ExplainRequest>,
+    ) -> Result<Response<pb::ExplainResponse>, Status> {
+        let pb::ExplainRequest { url, method } = request.into_inner();
+        let view = self.views.borrow().clone().ok_or_else(no_view)?;
+        let method = if method.is_empty() { "GET" } else { &method };
+        let topology = &view.model.topology;
+        let verdict = explain::of(&url, method, topology, &self.dashboard_host);
+        if let Some(error) = verdict.error {
+            return Err(invalid("url", error));
+        }
+        let service = verdict.service.and_then(|name| naming::service(topology, &name).ok());
+        Ok(Response::new(pb::ExplainResponse {
+            outcome: outcome(verdict.outcome).into(),
+            sentence: verdict.sentence,
+            host: verdict.host.unwrap_or_default(),
+            path: verdict.path.unwrap_or_default(),
+            route: verdict.route.unwrap_or_default(),
+            service: service.map(|service| to_service(service, &self.decisions.borrow())),
+            asked: verdict.asked.into_iter().map(to_asked).collect(),
+        }))
+    }
+}
+
+fn outcome(word: Option<&str>) -> pb::explain_response::Outcome {
+    use pb::explain_response::Outcome;
+    match word {
+        Some("route") => Outcome::Route,
+        Some("dashboard") => Outcome::Dashboard,
+        Some("redirect") => Outcome::Redirect,
+        Some("unknown_host") => Outcome::UnknownHost,
+        Some("unknown_path") => Outcome::UnknownPath,
+        _ => Outcome::Unspecified,
+    }
+}
+
+fn to_asked(asked: explain::Asked) -> pb::AskedRoute {
+    use pb::asked_route::Answer;
+    let answer = match asked.answer {
+        "wins" => Answer::Wins,
+        "no" => Answer::No,
+        "not asked" => Answer::NotAsked,
+        _ => Answer::Unspecified,
+    };
+    let explain::Asked { route, path, priority, why, .. } = asked;
+    pb::AskedRoute { route, path, priority, answer: answer.into(), why }
 }
 
 fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb::GetViewResponse {
@@ -152,7 +204,13 @@ mod tests {
         let (views, receiver) = watch::channel(None);
         let (outlet, _, freshness) = port(Duration::from_secs(60));
         let decisions = watch::channel(Overrides::default()).1;
-        let inspect = Inspect { views: receiver, decisions, clients: Clients::default(), freshness };
+        let inspect = Inspect {
+            views: receiver,
+            decisions,
+            clients: Clients::default(),
+            freshness,
+            dashboard_host: "d".to_owned(),
+        };
         let ask =
             async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
         assert_eq!(ask().await.unwrap_err().code(), tonic::Code::Unavailable);

@@ -9,6 +9,7 @@ mod rollout;
 mod serve;
 mod wait;
 mod weight;
+mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +42,7 @@ enum Command {
     Drain(drain::Drain),
     Undrain(drain::Undrain),
     Weight(weight::Weight),
+    Why(why::Why),
 }
 
 impl Cli {
@@ -61,6 +63,7 @@ impl Cli {
             Command::Drain(drain) => drain.run().await,
             Command::Undrain(undrain) => undrain.run().await,
             Command::Weight(weight) => weight.run().await,
+            Command::Why(why) => why.run().await,
         }
     }
 }

@@ -13,7 +13,6 @@ mod picture;
 mod site;
 mod timeline;
 mod traffic;
-mod verdict;
 
 use std::fmt;
 use std::sync::Arc;

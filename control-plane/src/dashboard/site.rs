@@ -11,6 +11,7 @@ use warp::Reply;
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::reply::Response;
 
+use crate::explain::{self, Verdict};
 use crate::inventory::Inventory;
 
 use super::map::Map;
@@ -18,7 +19,6 @@ use super::pages::{Link, Page, Templates};
 use super::picture::{Facts, Picture, says};
 use super::timeline::{Entry, Lags, Timeline};
 use super::traffic::{Interest, Traffic};
-use super::verdict::{self, Verdict};
 use super::{Sources, live};
 
 /// What every answer says to the browser: nothing is loaded from elsewhere, and nobody may frame it.
@@ -177,7 +177,7 @@ impl Site {
         // Of everything, whatever is shown.
         let url = call.parameter("url");
         let method = call.parameter("method").unwrap_or_else(|| "GET".to_owned());
-        let verdict = url.map(|url| verdict::of(&url, &method, &view, &picture, &self.host));
+        let verdict = url.map(|url| explain::of(&url, &method, &view.model.topology, &self.host));
         if let Some(text) = call.parameter("q") {
             picture.filter(&text);
         }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::explain;
 use crate::inventory::{Health, WorkloadId};
 use crate::model::{self, Absence, EndpointState};
 
@@ -65,16 +66,10 @@ pub(crate) fn of(facts: &Facts<'_>) -> Vec<Service> {
     let service = |service: &std::sync::Arc<model::Service>| {
         let endpoints = members(service, facts);
         let ready = endpoints.iter().filter(|member| member.state == "ready").count();
-        let expected = endpoints.iter().filter(|member| !matches!(member.state, "stopped" | "created"));
-        let state = match ready {
-            0 => "down",
-            _ if expected.count() > ready => "partly",
-            _ => "ready",
-        };
         let routes = topology.routes_in_order().filter(|(_, route)| route.service == service.name);
         Service {
             name: service.name.to_string(),
-            state,
+            state: explain::state_of(service),
             routes: routes.map(|(host, route)| format!("{host} {}", route.matches)).collect(),
             endpoints_ready: ready,
             endpoints,

@@ -1,52 +1,55 @@
-//! The answer to "which route takes this URL?", for the page and for `/api/match`.
+//! The answer to "which route takes this URL?", for the dashboard, its JSON and the gRPC API: one answer for all. Pure.
 
 use serde::Serialize;
 
 use crate::matching::{self, Answer, Outcome, Question};
-use crate::model;
-use crate::publish::View;
-
-use super::picture::Picture;
+use crate::model::{Absence, EndpointState, Route, Service, Topology};
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// As it was asked.
-    pub(crate) url: String,
-    pub(crate) method: String,
+    pub url: String,
+    /// In capitals.
+    pub method: String,
     /// Why it cannot be asked.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
     /// `route`, `dashboard`, `redirect`, `unknown_host` or `unknown_path`; nothing with an error.
-    pub(crate) outcome: Option<&'static str>,
+    pub outcome: Option<&'static str>,
     /// The same as a sentence.
-    pub(crate) sentence: String,
+    pub sentence: String,
     /// Whose routes were asked.
-    pub(crate) host: Option<String>,
+    pub host: Option<String>,
     /// In the one spelling in which routes are asked for it.
-    pub(crate) path: Option<String>,
+    pub path: Option<String>,
     /// The route that takes it, and its service.
-    pub(crate) route: Option<String>,
-    pub(crate) service: Option<String>,
+    pub route: Option<String>,
+    /// The service that the route leads to.
+    pub service: Option<String>,
     /// The service's state.
-    pub(crate) state: Option<&'static str>,
+    pub state: Option<&'static str>,
     /// The routes of that host in the order in which they are asked.
-    pub(crate) asked: Vec<Asked>,
+    pub asked: Vec<Asked>,
 }
 
 /// What one route says.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Asked {
-    pub(crate) route: String,
-    /// And what else it asks for.
-    pub(crate) path: String,
-    pub(crate) priority: i32,
+pub struct Asked {
+    /// Its name.
+    pub route: String,
+    /// Its path, and what else it asks for.
+    pub path: String,
+    /// Its priority.
+    pub priority: i32,
     /// `wins`, `no`, or `not asked`.
-    pub(crate) answer: &'static str,
-    pub(crate) why: String,
+    pub answer: &'static str,
+    /// In words.
+    pub why: String,
 }
 
 /// What becomes of a request for `url`.
-pub(crate) fn of(url: &str, method: &str, view: &View, picture: &Picture, dashboard_host: &str) -> Verdict {
+#[must_use]
+pub fn of(url: &str, method: &str, topology: &Topology, dashboard_host: &str) -> Verdict {
     let question = match Question::read(url) {
         Ok(question) => question.by(method),
         Err(error) => {
@@ -54,13 +57,12 @@ pub(crate) fn of(url: &str, method: &str, view: &View, picture: &Picture, dashbo
             return Verdict { url, method, error: Some(error), ..Verdict::default() };
         }
     };
-    let found = matching::decide(&view.model.topology, dashboard_host, &question);
+    let found = matching::decide(topology, dashboard_host, &question);
     let routed = match found.outcome {
         Outcome::Routed(route) => Some(route),
         _ => None,
     };
-    let service =
-        routed.and_then(|route| picture.services.iter().find(|service| service.name == *route.service.0));
+    let service = routed.and_then(|route| topology.services.get(&route.service)).map(AsRef::as_ref);
     let (outcome, sentence) = match found.outcome {
         Outcome::Routed(route) => ("route", taken(route, service)),
         Outcome::Dashboard => ("dashboard", "This page's own host: the dashboard answers.".to_owned()),
@@ -104,23 +106,39 @@ pub(crate) fn of(url: &str, method: &str, view: &View, picture: &Picture, dashbo
         service: routed.map(|route| route.service.to_string()),
         state: routed.map(|route| match route.options.answer {
             Some(_) => "answers",
-            None => service.map_or("down", |service| service.state),
+            None => service.map_or("down", state_of),
         }),
         asked: asked.collect(),
     }
 }
 
-fn taken(route: &model::Route, service: Option<&super::picture::Service>) -> String {
+/// In a word, how much of a service takes requests: `ready`: all that should; `partly`: some; `down`: none.
+#[must_use]
+pub fn state_of(service: &Service) -> &'static str {
+    let waits =
+        service.absent.iter().any(|absent| !matches!(absent.why, Absence::Stopped | Absence::Created));
+    match ready(service) {
+        0 => "down",
+        ready if waits || ready < service.endpoints.len() => "partly",
+        _ => "ready",
+    }
+}
+
+fn ready(service: &Service) -> usize {
+    service.endpoints.iter().filter(|endpoint| endpoint.state == EndpointState::Ready).count()
+}
+
+fn taken(route: &Route, service: Option<&Service>) -> String {
     let name = &route.name;
     match service {
         _ if route.options.answer.is_some() => {
             format!("The route {name} takes it, and Envoy answers itself, as its labels say.")
         }
-        Some(service) if service.endpoints_ready > 0 => format!(
+        Some(service) if ready(service) > 0 => format!(
             "The route {name} takes it, to {}: {} of {} endpoints ready.",
             service.name,
-            service.endpoints_ready,
-            service.endpoints.len()
+            ready(service),
+            service.endpoints.len() + service.absent.len()
         ),
         _ => {
             format!("The route {name} takes it, and Envoy answers 503: no endpoint of its service is ready.")
