@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod access;
+mod agreement;
 mod lab;
 mod matching;
 mod protocols;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
     // This thread starts all children, and outlives the tests.
-    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder for a lab"));
+    let folders = [(); 3].map(|()| tempfile::tempdir().expect("a folder for a lab"));
     let labs = folders.each_ref().map(|folder| Arc::new(Lab::start(folder.path()).expect("the lab starts")));
     let conclusion = libtest_mimic::run(&arguments, trials(Some(&labs)));
     if conclusion.has_failed() {
@@ -74,11 +75,13 @@ macro_rules! cases {
     };
 }
 
-/// The cases share the first lab; the second one is for what needs one alone.
-fn trials(labs: Option<&[Arc<Lab>; 2]>) -> Vec<Trial> {
-    let [lab, alone] = labs.map_or([None, None], |labs| labs.each_ref().map(Some));
+/// The cases share the first lab; the others are for what needs one alone.
+fn trials(labs: Option<&[Arc<Lab>; 3]>) -> Vec<Trial> {
+    let [lab, alone, third] = labs.map_or([None, None, None], |labs| labs.each_ref().map(Some));
     let name = "topologies::envoy_takes_whatever_is_made_of_any_labels";
     let mut trials = vec![trial(alone, name, topologies::envoy_takes_whatever_is_made_of_any_labels)];
+    let name = "agreement::what_is_said_of_a_request_is_what_envoy_does";
+    trials.push(trial(third, name, agreement::what_is_said_of_a_request_is_what_envoy_does));
     trials.extend(cases![
         lab,
         matching::a_path_is_exact_a_prefix_of_segments_or_a_regular_expression,
