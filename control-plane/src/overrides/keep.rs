@@ -36,6 +36,10 @@ pub async fn keep(
             // It says itself what goes wrong.
             let _ = tokio::task::spawn_blocking(move || file.save(&written)).await;
         }
+        // Only now: what was decided in the last moment is saved too.
+        if stop.is_cancelled() {
+            return Ok(());
+        }
         let next = now.next_end();
         let ended = async {
             match next {
@@ -44,14 +48,13 @@ pub async fn keep(
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {}
             () = ended => {}
             // It cannot fail: this is a sender too.
             _ = decisions.changed() => {}
             changed = views.changed() => if changed.is_err() {
                 // The control plane is stopping.
                 stop.cancelled().await;
-                return Ok(());
             }
         }
     }
