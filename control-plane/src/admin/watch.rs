@@ -131,8 +131,7 @@ fn of_client(client: &ClientStream, service: &str, snapshot: &Snapshot) -> Optio
 /// Whether the client acknowledged what stands in `snapshot`. Its session may not have heard of that one yet, so that
 /// "acknowledged" alone would be about an older one.
 fn is_newest(resource: &ResourceStatus, kind: Kind, snapshot: &Snapshot) -> bool {
-    let newest = snapshot.get(kind, &resource.name).map(|newest| newest.version().to_string());
-    resource.sync == Sync::Acknowledged && resource.acknowledged == newest
+    resource.sync == Sync::Acknowledged && resource.has(snapshot.get(kind, &resource.name))
 }
 
 fn refusal(resource: &ResourceStatus) -> Option<String> {

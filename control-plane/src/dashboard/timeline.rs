@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use xds_server::{ClientStream, Snapshot};
 
 use crate::inventory::{Health, Inventory, State, Workload};
-use crate::model::{Endpoint, EndpointState, Topology};
+use crate::model::{Endpoint, EndpointState, Service, Topology};
 use crate::publish::View;
 
 use super::picture::{Refused, exact_time, refused, state_of};
@@ -104,6 +104,7 @@ impl Recorder {
                 None => {
                     self.write(now, "container", &workload.name, format!("appeared, {}", words(workload)))
                 }
+                Some(old) if Arc::ptr_eq(old, workload) => {}
                 Some(old) if words(old) != words(workload) => {
                     self.write(now, "container", &workload.name, format!("is {}", words(workload)));
                 }
@@ -149,8 +150,12 @@ impl Recorder {
     }
 
     fn compare_rotation(&self, old: &Topology, new: &Topology, now: SystemTime) {
-        let endpoints = |topology: &Topology| -> BTreeMap<(String, String), Endpoint> {
-            let all = topology.services.values().flat_map(|service| {
+        // A service that did not change is shared between the two: of a thousand, an event leaves all but one.
+        let endpoints = |topology: &Topology, other: &Topology| -> BTreeMap<(String, String), Endpoint> {
+            let same = |service: &Arc<Service>| {
+                other.services.get(&service.name).is_some_and(|other| Arc::ptr_eq(other, service))
+            };
+            let all = topology.services.values().filter(|service| !same(service)).flat_map(|service| {
                 service
                     .endpoints
                     .iter()
@@ -158,7 +163,7 @@ impl Recorder {
             });
             all.collect()
         };
-        let (before, after) = (endpoints(old), endpoints(new));
+        let (before, after) = (endpoints(old, new), endpoints(new, old));
         for (key @ (service, _), endpoint) in &after {
             let old = before.get(key);
             if old == Some(endpoint) {

@@ -103,7 +103,7 @@ fn to_resource(kind: Kind, resource: ResourceStatus, contents: bool) -> GenericX
     GenericXdsConfig {
         type_url: kind.type_url().to_owned(),
         name: name.to_string(),
-        version_info: acknowledged.unwrap_or_default(),
+        version_info: acknowledged.map(|held| held.to_string()).unwrap_or_default(),
         xds_config: shown,
         config_status: config.into(),
         client_status: client.into(),

@@ -48,7 +48,7 @@ use ledger::{Ledger, Outstanding};
 use waits::Waits;
 
 pub use message::{Event, Protocol, Refusal, Request, Response, Scope, Settings, Violation, Wants};
-pub use status::{ResourceStatus, Sync, TypeStatus};
+pub use status::{HeldVersion, ResourceStatus, Sync, TypeStatus};
 
 /// The state of one stream.
 #[derive(Debug)]

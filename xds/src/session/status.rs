@@ -1,6 +1,7 @@
 //! What a session knows of its client, for people and programs that ask.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::kind::Kind;
@@ -26,6 +27,36 @@ pub enum Sync {
     Missing,
 }
 
+/// The version of a resource that a client has. Made for thousands of resources at each look, so it is text only where the
+/// client itself said it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldVersion {
+    /// One that this stream sent, and the client acknowledged.
+    Acknowledged(Version),
+    /// What the client said that it had when it connected; it may be a version of another server.
+    Said(String),
+}
+
+impl HeldVersion {
+    /// Whether it is this version.
+    #[must_use]
+    pub fn is(&self, version: Version) -> bool {
+        match self {
+            Self::Acknowledged(held) => *held == version,
+            Self::Said(text) => *text == version.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for HeldVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledged(version) => version.fmt(f),
+            Self::Said(text) => f.write_str(text),
+        }
+    }
+}
+
 /// One resource, as far as one client is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceStatus {
@@ -34,9 +65,22 @@ pub struct ResourceStatus {
     /// The newest version there is; nothing where it is gone, or never was.
     pub newest: Option<Arc<Resource>>,
     /// The version that the client has, as far as is known.
-    pub acknowledged: Option<String>,
+    pub acknowledged: Option<HeldVersion>,
     /// How far the client is.
     pub sync: Sync,
+}
+
+impl ResourceStatus {
+    /// Whether what the client has is `resource`: the same version, or nothing where that is nothing. What is newest for
+    /// whoever asks may be newer than what the session has heard of.
+    #[must_use]
+    pub fn has(&self, resource: Option<&Arc<Resource>>) -> bool {
+        match (&self.acknowledged, resource) {
+            (Some(held), Some(resource)) => held.is(resource.version()),
+            (None, None) => true,
+            _ => false,
+        }
+    }
 }
 
 /// One type, as far as one client is concerned.
@@ -89,8 +133,8 @@ impl Session {
             }
         };
         let acknowledged = held.map(|held| match held {
-            Held::Known(resource) => resource.version().to_string(),
-            Held::Foreign(version) => version.to_owned(),
+            Held::Known(resource) => HeldVersion::Acknowledged(resource.version()),
+            Held::Foreign(version) => HeldVersion::Said(version.to_owned()),
         });
         ResourceStatus { name: Arc::clone(name), newest: newest.cloned(), acknowledged, sync }
     }

@@ -315,7 +315,7 @@ impl Client {
     pub fn confirms(&self, status: &TypeStatus) -> Verdict {
         let held = self.held(status.kind);
         for resource in &status.resources {
-            let version = held.get(&resource.name).map(|held| held.version().to_string());
+            let held = held.get(&resource.name);
             // A client that takes in the good part of what it refuses has more than it says, and so has one that let go of
             // a name and asked for it again while it was on its way. In state of the world it may have what came over an
             // earlier stream, or what is gone and could not be taken back.
@@ -324,10 +324,8 @@ impl Client {
             let is_fresh = self.fresh.contains(&(status.kind, resource.name.clone()));
             let unknown = sotw && (!is_fresh || (!status.kind.is_full_state() && resource.newest.is_none()));
             ensure!(
-                version == resource.acknowledged
-                    || unknown
-                    || more && matches!(resource.sync, Sync::Refused(_)),
-                "the client has {version:?} of {} {:?}, and the server believes {resource:?}",
+                resource.has(held) || unknown || more && matches!(resource.sync, Sync::Refused(_)),
+                "the client has {held:?} of {} {:?}, and the server believes {resource:?}",
                 status.kind,
                 resource.name
             );

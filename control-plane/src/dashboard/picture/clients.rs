@@ -1,11 +1,13 @@
 //! Those who are served over xDS, and how far they are with it.
 
+use std::sync::Arc;
+
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use serde::Serialize;
 use tokio::time::Instant;
 use xds_server::session::{ResourceStatus, Sync, TypeStatus};
-use xds_server::{ClientStream, Snapshot};
+use xds_server::{ClientStream, Resource, Snapshot};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Facts, exact_time, time};
@@ -133,13 +135,17 @@ pub(crate) fn refused(client: &ClientStream) -> impl Iterator<Item = Refused> {
 }
 
 /// The version there is for the client. Its session may not have heard of the newest snapshot yet.
-fn newest(of_type: &TypeStatus, resource: &ResourceStatus, snapshot: &Snapshot) -> Option<String> {
-    snapshot.get(of_type.kind, &resource.name).map(|newest| newest.version().to_string())
+fn newest<'a>(
+    of_type: &TypeStatus,
+    resource: &ResourceStatus,
+    snapshot: &'a Snapshot,
+) -> Option<&'a Arc<Resource>> {
+    snapshot.get(of_type.kind, &resource.name)
 }
 
 fn has_newest(of_type: &TypeStatus, resource: &ResourceStatus, snapshot: &Snapshot) -> bool {
     // What it asked for and does not exist is nothing it could be behind with.
-    resource.sync == Sync::Missing || resource.acknowledged == newest(of_type, resource, snapshot)
+    resource.sync == Sync::Missing || resource.has(newest(of_type, resource, snapshot))
 }
 
 impl OfType {
@@ -158,8 +164,12 @@ impl OfType {
         Self {
             kind: of_type.kind.to_string(),
             state,
-            newest: hash(there.iter().map(|each| (&*each.name, newest(of_type, each, snapshot)))),
-            acknowledged: hash(there.iter().map(|each| (&*each.name, each.acknowledged.clone()))),
+            newest: hash(
+                there.iter().map(|each| {
+                    (&*each.name, newest(of_type, each, snapshot).map(|newest| newest.version()))
+                }),
+            ),
+            acknowledged: hash(there.iter().map(|each| (&*each.name, each.acknowledged.as_ref()))),
             resources: there.len(),
             resources_acknowledged: acknowledged,
             resources_refused: refused,
@@ -168,9 +178,10 @@ impl OfType {
 }
 
 /// A version of many resources.
-fn hash<'a>(resources: impl Iterator<Item = (&'a str, Option<String>)>) -> String {
+fn hash<'a>(resources: impl Iterator<Item = (&'a str, Option<impl ToString>)>) -> String {
     let mut hash = Xxh3::new();
     for (name, version) in resources {
+        let version = version.map(|version| version.to_string());
         for part in [name, version.as_deref().unwrap_or_default()] {
             hash.update(part.as_bytes());
             hash.update(&[0]);
