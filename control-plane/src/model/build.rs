@@ -15,8 +15,8 @@ use super::group::{Group, Member};
 use super::mirrors::Mirrors;
 use super::options::BackendOptions;
 use super::problem::Problem;
-use super::routes;
-use super::topology::{Host, Route, Service, ServiceName, Share, Topology};
+use super::routes::{self, Contests};
+use super::topology::{Host, Hosts, Route, Service, ServiceName, Share, Topology};
 
 /// The cluster of Envoy's own admin pages (translate): no service may have its name.
 pub const ADMIN_SERVICE: &str = "envoy-admin";
@@ -59,7 +59,7 @@ struct MadeOf {
     /// Who is meant by the labels that name a service to get copies.
     mirrors: Arc<Mirrors>,
     /// Of the settling of the routes.
-    contests: Arc<Vec<Problem>>,
+    contests: Arc<Contests>,
     /// Of the endpoints of each service.
     dead_ends: BTreeMap<ServiceName, Arc<Vec<Problem>>>,
 }
@@ -86,7 +86,7 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
     let all = groups.values().flat_map(|group| &group.problems);
     let all = all
         .chain(mirrors.problems())
-        .chain(contests.iter())
+        .chain(contests.values().flatten())
         .chain(dead_ends.values().flat_map(|problems| problems.iter()));
     let problems: BTreeSet<&Problem> = all.collect();
     let problems = problems.into_iter().cloned().collect();
@@ -154,24 +154,73 @@ fn changes<'a>(old: &'a Inventory, new: &'a Inventory) -> Vec<Change<'a>> {
     }
 }
 
-type Hosts = Arc<BTreeMap<Host, Vec<Route>>>;
-
-/// The routes. Where every service asks for what it asked for last, and stands as it stood, it has what it got.
+/// The routes. A host of which every service asks what it asked last, and stands as it stood, has the routes it had.
 fn routes(
     groups: &BTreeMap<ServiceName, Arc<Group>>,
     mirrors: &Arc<Mirrors>,
     options: &Options,
     before: &Topology,
     last: Option<&MadeOf>,
-) -> (Hosts, Arc<Vec<Problem>>) {
-    if let Some(last) = last.filter(|last| last.mirrors == *mirrors && bids(&last.groups).eq(bids(groups))) {
+) -> (Arc<Hosts>, Arc<Contests>) {
+    let last = last.filter(|last| last.mirrors == *mirrors);
+    let touched = last.map(|last| touched_hosts(&last.groups, groups, before));
+    if let (Some(last), Some(true)) = (last, touched.as_ref().map(BTreeSet::is_empty)) {
         return (Arc::clone(&before.hosts), Arc::clone(&last.contests));
     }
     let asking = bids(groups).map(|(service, group)| (service, &**group.0)).collect();
-    let (hosts, contests) = routes::settle(&asking, mirrors, options, before);
-    // Most changes of who asks, such as the oldest replica's end, change nothing of what stands.
-    let hosts = if hosts == *before.hosts { Arc::clone(&before.hosts) } else { Arc::new(hosts) };
-    (hosts, Arc::new(contests))
+    let (settled, found) = routes::settle(&asking, mirrors, options, before, touched.as_ref());
+    let (Some(last), Some(touched)) = (last, touched) else {
+        let hosts = settled.into_iter().map(|(host, routes)| shared(host, routes, before)).collect();
+        return (same_or(hosts, &before.hosts), Arc::new(found));
+    };
+    let mut hosts = Hosts::clone(&before.hosts);
+    let mut contests = Contests::clone(&last.contests);
+    for host in touched {
+        hosts.remove(host);
+        contests.remove(host);
+    }
+    hosts.extend(settled.into_iter().map(|(host, routes)| shared(host, routes, before)));
+    contests.extend(found);
+    (same_or(hosts, &before.hosts), Arc::new(contests))
+}
+
+/// The routes of a host; as they stood, where they are the same.
+fn shared(host: Host, routes: Vec<Route>, before: &Topology) -> (Host, Arc<Vec<Route>>) {
+    let same = before.hosts.get(&host).filter(|old| ***old == routes);
+    let routes = same.cloned().unwrap_or_else(|| Arc::new(routes));
+    (host, routes)
+}
+
+/// Most changes of who asks, such as the oldest replica's end, change nothing of what stands.
+fn same_or(hosts: Hosts, before: &Arc<Hosts>) -> Arc<Hosts> {
+    let same = hosts.len() == before.len()
+        && hosts
+            .iter()
+            .zip(&**before)
+            .all(|((host, routes), (old_host, old))| host == old_host && Arc::ptr_eq(routes, old));
+    if same { Arc::clone(before) } else { Arc::new(hosts) }
+}
+
+/// The hosts of which a service asks, asked, or has something, that asks for other things now or stands otherwise.
+fn touched_hosts<'a>(
+    last: &'a BTreeMap<ServiceName, Arc<Group>>,
+    groups: &'a BTreeMap<ServiceName, Arc<Group>>,
+    before: &'a Topology,
+) -> BTreeSet<&'a Host> {
+    let differs = |service: &ServiceName, bid: &Bids<'_>, others: &BTreeMap<ServiceName, Arc<Group>>| {
+        others.get(service).is_none_or(|other| Bids(other) != *bid)
+    };
+    let old = bids(last).filter(|(service, bid)| differs(service, bid, groups));
+    let new = bids(groups).filter(|(service, bid)| differs(service, bid, last));
+    let changed: Vec<(&ServiceName, Bids<'_>)> = old.chain(new).collect();
+    if changed.is_empty() {
+        return BTreeSet::new();
+    }
+    let claims = changed.iter().flat_map(|(_, bid)| &bid.0.bids).filter_map(|bid| bid.claim.as_ref());
+    let asked = claims.flat_map(|claim| &claim.route.hosts);
+    let names: BTreeSet<&ServiceName> = changed.iter().map(|(service, _)| *service).collect();
+    let had = before.routes_in_order().filter(|(_, route)| names.contains(&route.service));
+    asked.chain(had.map(|(host, _)| host)).collect()
 }
 
 /// The groups that ask for a route.
@@ -198,12 +247,12 @@ type DeadEnds = BTreeMap<ServiceName, Arc<Vec<Problem>>>;
 /// its routes answer 503 and not 404. And what keeps workloads from being endpoints.
 fn services(
     groups: &BTreeMap<ServiceName, Arc<Group>>,
-    hosts: &BTreeMap<Host, Vec<Route>>,
+    hosts: &Hosts,
     around: &Surroundings<'_>,
     before: &Topology,
     last: Option<&MadeOf>,
 ) -> (Services, DeadEnds) {
-    let routes = hosts.values().flatten();
+    let routes = hosts.values().flat_map(|routes| routes.iter());
     let mirrors =
         routes.clone().filter_map(|route| route.options.mirror.as_ref().map(|mirror| &mirror.service));
     let routed: BTreeSet<&ServiceName> = routes.map(|route| &route.service).chain(mirrors).collect();

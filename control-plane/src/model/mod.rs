@@ -24,7 +24,7 @@ pub use build::{ADMIN_SERVICE, Model, build};
 pub use matching::{HeaderMatch, Match, PathMatch, TextMatch};
 pub use problem::Problem;
 pub use topology::{
-    Absence, Absent, Endpoint, EndpointState, Host, Route, Service, ServiceName, Share, Topology,
+    Absence, Absent, Endpoint, EndpointState, Host, Hosts, Route, Service, ServiceName, Share, Topology,
 };
 
 /// Settings of the model.

@@ -1,7 +1,7 @@
 //! Who gets the routes, where two services want the same.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 use super::group::{Claimed, Group, Standing};
@@ -11,7 +11,11 @@ use super::mirrors::Mirrors;
 use super::problem::Problem;
 use super::topology::{Host, Route, ServiceName, Topology};
 
-/// The routes by host, in the order in which they are matched, and what is wrong with what the services ask for.
+/// What is wrong with what services ask for, by the host they ask it of.
+pub(super) type Contests = BTreeMap<Host, Vec<Problem>>;
+
+/// The routes of some hosts, or of all where `only` names none: each in the order in which they are matched, and what is wrong
+/// with what the services ask for there. What becomes of one host depends on nothing that is asked of another.
 ///
 /// A service that was edited keeps the routes it had until a container with the new ones is ready: while none is, what
 /// it had stands beside what it asks for.
@@ -20,29 +24,36 @@ use super::topology::{Host, Route, ServiceName, Topology};
 pub(super) fn settle<'a>(
     groups: &BTreeMap<&'a ServiceName, &'a Group>,
     mirrors: &'a Mirrors,
-    options: &Options,
-    previous: &Topology,
-) -> (BTreeMap<Host, Vec<Route>>, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let mut contest = Contest { options, mirrors, candidates: BTreeMap::new(), holders: holders(previous) };
-    let mut kept: BTreeMap<String, Vec<(&Host, &Route)>> = BTreeMap::new();
-    for (host, route) in previous.routes_in_order() {
-        kept.entry(route.name.clone()).or_default().push((host, route));
+    options: &'a Options,
+    previous: &'a Topology,
+    only: Option<&BTreeSet<&Host>>,
+) -> (BTreeMap<Host, Vec<Route>>, Contests) {
+    let is_asked = |host: &Host| only.is_none_or(|only| only.contains(host));
+    let stood = || previous.routes_in_order().filter(|(host, _)| is_asked(host));
+    let mut contests = Contests::new();
+    let holders = stood().map(|(host, route)| ((host, &route.matches), &route.service)).collect();
+    let mut contest = Contest { options, mirrors, candidates: BTreeMap::new(), holders };
+    let mut kept: BTreeMap<&str, Vec<(&Host, &Route)>> = BTreeMap::new();
+    for (host, route) in stood() {
+        kept.entry(&route.name).or_default().push((host, route));
     }
     for (service, bid) in
         groups.iter().flat_map(|(service, group)| group.bids.iter().map(move |bid| (*service, bid)))
     {
-        let route = route_name(service, &bid.name);
         match &bid.claim {
-            Some(claim) => contest.enter(service, &bid.name, &route, claim, &mut problems),
+            Some(claim) => {
+                for host in claim.route.hosts.iter().filter(|host| is_asked(host)) {
+                    contest.enter(service, &bid.name, host, claim, &mut contests);
+                }
+            }
             None => kept
-                .remove(&route)
+                .remove(&*route_name(service, &bid.name))
                 .unwrap_or_default()
                 .into_iter()
                 .for_each(|(host, old)| contest.keep(host, old, false)),
         }
     }
-    for (host, old) in previous.routes_in_order() {
+    for (host, old) in stood() {
         match groups.get(&old.service).and_then(|group| group.standing) {
             Some(Standing::Waiting) => contest.keep(host, old, false),
             Some(Standing::Away) => contest.keep(host, old, true),
@@ -50,8 +61,8 @@ pub(super) fn settle<'a>(
             Some(Standing::Ready | Standing::Draining) | None => {}
         }
     }
-    let hosts = contest.decide(&mut problems);
-    (hosts, problems)
+    let hosts = contest.decide(&mut contests);
+    (hosts, contests)
 }
 
 /// A route that wants a place.
@@ -70,40 +81,34 @@ struct Contest<'a> {
     holders: BTreeMap<(&'a Host, &'a Match), &'a ServiceName>,
 }
 
-fn holders(previous: &Topology) -> BTreeMap<(&Host, &Match), &ServiceName> {
-    previous.routes_in_order().map(|(host, route)| ((host, &route.matches), &route.service)).collect()
-}
-
 impl<'a> Contest<'a> {
+    /// Enters what `service` asks of `host` under the name `name` of a route.
     fn enter(
         &mut self,
         service: &ServiceName,
         name: &'a str,
-        route: &str,
+        host: &Host,
         claim: &'a Claimed,
-        problems: &mut Vec<Problem>,
+        contests: &mut Contests,
     ) {
-        for host in &claim.route.hosts {
-            if *host == self.options.dashboard() {
-                let reason =
-                    format!("{host} is the host of the dashboard, and no container may stand in for it");
-                let fix = "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST";
-                problems.push(problem(claim, reason, fix));
-                continue;
-            }
-            let matches = &claim.route.matches;
-            let held = self.holders.get(&(host, matches)).is_some_and(|holder| *holder == service);
-            let route = Route {
-                name: route.to_owned(),
-                matches: matches.clone(),
-                priority: claim.route.priority,
-                service: service.clone(),
-                options: self.mirrors.resolved(claim),
-                since: claim.since,
-            };
-            let candidate = Candidate { route, claim: Some((claim, name)), held, away: claim.away };
-            self.candidates.entry((host.clone(), matches.clone())).or_default().push(candidate);
+        if *host == self.options.dashboard() {
+            let reason = format!("{host} is the host of the dashboard, and no container may stand in for it");
+            let fix = "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST";
+            contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
+            return;
         }
+        let matches = &claim.route.matches;
+        let held = self.holders.get(&(host, matches)).is_some_and(|holder| *holder == service);
+        let route = Route {
+            name: route_name(service, name),
+            matches: matches.clone(),
+            priority: claim.route.priority,
+            service: service.clone(),
+            options: self.mirrors.resolved(claim),
+            since: claim.since,
+        };
+        let candidate = Candidate { route, claim: Some((claim, name)), held, away: claim.away };
+        self.candidates.entry((host.clone(), matches.clone())).or_default().push(candidate);
     }
 
     /// Lets a route stand as it was, unless its service asks for that place itself.
@@ -115,7 +120,7 @@ impl<'a> Contest<'a> {
     }
 
     /// One candidate for each place, in the order in which they are matched.
-    fn decide(mut self, problems: &mut Vec<Problem>) -> BTreeMap<Host, Vec<Route>> {
+    fn decide(mut self, contests: &mut Contests) -> BTreeMap<Host, Vec<Route>> {
         let mut hosts: BTreeMap<Host, Vec<Candidate<'a>>> = BTreeMap::new();
         for ((host, matches), mut candidates) in std::mem::take(&mut self.candidates) {
             candidates.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
@@ -129,14 +134,23 @@ impl<'a> Contest<'a> {
                     winner.route.name,
                     winner.advantage(&loser)
                 );
-                problems.push(problem(claim, reason, "give one of the two another host or path"));
+                let fix = "give one of the two another host or path";
+                contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
             }
             hosts.entry(host).or_default().push(winner);
         }
-        hosts.into_iter().map(|(host, candidates)| (host, self.sorted(candidates, problems))).collect()
+        let sorted = |(host, candidates): (Host, Vec<Candidate<'a>>)| {
+            let (routes, problems) = self.sorted(candidates);
+            if !problems.is_empty() {
+                contests.entry(host.clone()).or_default().extend(problems);
+            }
+            (host, routes)
+        };
+        hosts.into_iter().map(sorted).collect()
     }
 
-    fn sorted(&self, mut candidates: Vec<Candidate<'a>>, problems: &mut Vec<Problem>) -> Vec<Route> {
+    fn sorted(&self, mut candidates: Vec<Candidate<'a>>) -> (Vec<Route>, Vec<Problem>) {
+        let mut problems = Vec::new();
         candidates.sort_by(|a, b| a.route.sort_key().cmp(&b.route.sort_key()));
         let mut all = candidates.iter().skip_while(|candidate| !candidate.route.matches.is_everything());
         if let Some(takes_all) = all.next() {
@@ -151,7 +165,7 @@ impl<'a> Contest<'a> {
                 problems.push(problem(claim, reason, &fix));
             }
         }
-        candidates.into_iter().map(|candidate| candidate.route).collect()
+        (candidates.into_iter().map(|candidate| candidate.route).collect(), problems)
     }
 }
 

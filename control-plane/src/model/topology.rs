@@ -10,13 +10,16 @@ use super::matching::Match;
 use super::options::{BackendOptions, RouteOptions};
 use crate::inventory::WorkloadId;
 
+/// Routes by host, each list in the order in which it is matched.
+pub type Hosts = BTreeMap<Host, Arc<Vec<Route>>>;
+
 /// Everything that is routed, and where to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
     /// Backends, by name. What did not change is shared with the topology before.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
-    /// Routes by host, each list in the order in which it is matched.
-    pub hosts: Arc<BTreeMap<Host, Vec<Route>>>,
+    /// Routes by host. What did not change is shared with the topology before, list by list.
+    pub hosts: Arc<Hosts>,
 }
 
 impl Topology {
@@ -30,8 +33,11 @@ impl Topology {
     #[must_use]
     pub fn routes_of(&self, host: &Host) -> Vec<&Route> {
         let covering = host.covering();
-        let mut routes: Vec<&Route> =
-            covering.iter().filter_map(|host| self.hosts.get(host)).flatten().collect();
+        let mut routes: Vec<&Route> = covering
+            .iter()
+            .filter_map(|host| self.hosts.get(host))
+            .flat_map(|routes| routes.iter())
+            .collect();
         // Keeps the order of hosts among equals.
         routes.sort_by_key(|route| Reverse(route.priority));
         let last = routes.iter().position(|route| route.matches.is_everything());
