@@ -1,9 +1,9 @@
 //! What was decided by hand, beside the saved view: it outlives a restart, or that would undo it without a word.
 //!
-//! A few lines of JSON, written whole to a file beside it that takes its place in one step.
+//! A few lines of JSON, put in their place as the saved view is.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::file::replace;
 use crate::inventory::WorkloadId;
 use crate::overrides::{End, MAX_WEIGHT, Overrides, Weight};
 
@@ -41,7 +42,9 @@ impl DecisionsFile {
     /// The one that belongs to the saved view at `view`.
     #[must_use]
     pub fn beside(view: &Path) -> Self {
-        Self(with_end(view, ".decisions"))
+        let mut path = OsString::from(view);
+        path.push(".decisions");
+        Self(path.into())
     }
 
     /// What an earlier run has decided and is still in force. A file that cannot be used is told of, and is none.
@@ -71,12 +74,6 @@ impl DecisionsFile {
             warn!("what is decided by hand cannot be saved in {path}: {error}; a restart will undo it");
         }
     }
-}
-
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut path = OsString::from(path);
-    path.push(end);
-    path.into()
 }
 
 fn read(path: &Path) -> io::Result<Overrides> {
@@ -114,11 +111,11 @@ fn write(path: &Path, decisions: &Overrides) -> io::Result<()> {
         drained: decisions.drained.iter().cloned().collect(),
         weights: decisions.weights().map(share).collect(),
     };
-    let beside = with_end(path, ".new");
-    let mut file = File::create(&beside)?;
-    file.write_all(&serde_json::to_vec_pretty(&saved)?)?;
-    file.sync_all()?;
-    fs::rename(beside, path)
+    let json = serde_json::to_vec_pretty(&saved)?;
+    replace(path, |mut file| {
+        file.write_all(&json)?;
+        file.sync_all()
+    })
 }
 
 #[cfg(test)]

@@ -108,9 +108,14 @@ fn header(hash: u64, length: u64) -> String {
 
 /// Writes `view` of `source` in the place of what is at `path`.
 pub(super) fn save(path: &Path, source: &str, view: &Inventory) -> io::Result<()> {
+    replace(path, |file| write(file, source, view))
+}
+
+/// Puts what `write` writes, and brings to the disk, in the place of what is at `path`, in one step.
+pub(super) fn replace(path: &Path, write: impl FnOnce(File) -> io::Result<()>) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let written = write(Path::new(&beside), source, view).and_then(|()| fs::rename(&beside, path));
+    let written = File::create(&beside).and_then(write).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
@@ -120,8 +125,7 @@ pub(super) fn save(path: &Path, source: &str, view: &Inventory) -> io::Result<()
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn write(path: &Path, source: &str, view: &Inventory) -> io::Result<()> {
-    let mut file = File::create(path)?;
+fn write(mut file: File, source: &str, view: &Inventory) -> io::Result<()> {
     file.write_all(header(0, 0).as_bytes())?;
     let saved = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let workloads = view.workloads.values().map(AsRef::as_ref).collect();
