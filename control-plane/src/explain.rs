@@ -2,8 +2,38 @@
 
 use serde::Serialize;
 
-use crate::matching::{self, Answer, Outcome, Question};
+use crate::matching::{self, Question};
 use crate::model::{Absence, EndpointState, Route, Service, Topology};
+
+/// What becomes of a request, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A route takes it.
+    Route,
+    /// It is for the dashboard.
+    Dashboard,
+    /// Envoy sends the client to another spelling of the path first.
+    Redirect,
+    /// No container claims the host.
+    UnknownHost,
+    /// No container claims that path of the host.
+    UnknownPath,
+}
+
+/// What a route says to a request, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Answer {
+    /// It takes the request.
+    #[serde(rename = "wins")]
+    Wins,
+    /// It does not.
+    #[serde(rename = "no")]
+    No,
+    /// A route before it takes the request.
+    #[serde(rename = "not asked")]
+    NotAsked,
+}
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -14,8 +44,8 @@ pub struct Verdict {
     pub method: String,
     /// Why it cannot be asked.
     pub error: Option<String>,
-    /// `route`, `dashboard`, `redirect`, `unknown_host` or `unknown_path`; nothing with an error.
-    pub outcome: Option<&'static str>,
+    /// Nothing with an error.
+    pub outcome: Option<Outcome>,
     /// The same as a sentence.
     pub sentence: String,
     /// Whose routes were asked.
@@ -41,8 +71,8 @@ pub struct Asked {
     pub path: String,
     /// Its priority.
     pub priority: i32,
-    /// `wins`, `no`, or `not asked`.
-    pub answer: &'static str,
+    /// Its answer.
+    pub answer: Answer,
     /// In words.
     pub why: String,
 }
@@ -59,37 +89,41 @@ pub fn of(url: &str, method: &str, topology: &Topology, dashboard_host: &str) ->
     };
     let found = matching::decide(topology, dashboard_host, &question);
     let routed = match found.outcome {
-        Outcome::Routed(route) => Some(route),
+        matching::Outcome::Routed(route) => Some(route),
         _ => None,
     };
     let service = routed.and_then(|route| topology.services.get(&route.service)).map(AsRef::as_ref);
     let (outcome, sentence) = match found.outcome {
-        Outcome::Routed(route) => ("route", taken(route, service)),
-        Outcome::Dashboard => ("dashboard", "This page's own host: the dashboard answers.".to_owned()),
-        Outcome::Redirected => (
-            "redirect",
+        matching::Outcome::Routed(route) => (Outcome::Route, taken(route, service)),
+        matching::Outcome::Dashboard => {
+            (Outcome::Dashboard, "This page's own host: the dashboard answers.".to_owned())
+        }
+        matching::Outcome::Redirected => (
+            Outcome::Redirect,
             format!(
                 "Envoy answers 307 and sends the client to {}: no slash hides behind an escape.",
                 found.path
             ),
         ),
-        Outcome::UnknownHost => (
-            "unknown_host",
+        matching::Outcome::UnknownHost => (
+            Outcome::UnknownHost,
             format!(
                 "Envoy answers 404: no container claims {}, or a wildcard that covers it.",
                 question.host
             ),
         ),
-        Outcome::UnknownPath => (
-            "unknown_path",
+        matching::Outcome::UnknownPath => (
+            Outcome::UnknownPath,
             format!("Envoy answers 404: no container claims the path {} of {}.", found.path, question.host),
         ),
     };
     let asked = found.asked.iter().map(|(route, answer)| {
         let (answer, why) = match answer {
-            Answer::Takes => ("wins", "takes the request".to_owned()),
-            Answer::Differs(why) => ("no", why.clone()),
-            Answer::NotAsked => ("not asked", "a route before it takes the request".to_owned()),
+            matching::Answer::Takes => (Answer::Wins, "takes the request".to_owned()),
+            matching::Answer::Differs(why) => (Answer::No, why.clone()),
+            matching::Answer::NotAsked => {
+                (Answer::NotAsked, "a route before it takes the request".to_owned())
+            }
         };
         let path = route.matches.to_string();
         Asked { route: route.name.clone(), path, priority: route.priority, answer, why }

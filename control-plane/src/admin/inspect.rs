@@ -77,7 +77,7 @@ impl InspectService for Inspect {
         }
         let service = verdict.service.and_then(|name| naming::service(topology, &name).ok());
         Ok(Response::new(pb::ExplainResponse {
-            outcome: outcome(verdict.outcome).into(),
+            outcome: verdict.outcome.map(to_outcome).unwrap_or_default().into(),
             sentence: verdict.sentence,
             host: verdict.host.unwrap_or_default(),
             path: verdict.path.unwrap_or_default(),
@@ -88,25 +88,23 @@ impl InspectService for Inspect {
     }
 }
 
-fn outcome(word: Option<&str>) -> pb::explain_response::Outcome {
+fn to_outcome(outcome: explain::Outcome) -> pb::explain_response::Outcome {
     use pb::explain_response::Outcome;
-    match word {
-        Some("route") => Outcome::Route,
-        Some("dashboard") => Outcome::Dashboard,
-        Some("redirect") => Outcome::Redirect,
-        Some("unknown_host") => Outcome::UnknownHost,
-        Some("unknown_path") => Outcome::UnknownPath,
-        _ => Outcome::Unspecified,
+    match outcome {
+        explain::Outcome::Route => Outcome::Route,
+        explain::Outcome::Dashboard => Outcome::Dashboard,
+        explain::Outcome::Redirect => Outcome::Redirect,
+        explain::Outcome::UnknownHost => Outcome::UnknownHost,
+        explain::Outcome::UnknownPath => Outcome::UnknownPath,
     }
 }
 
 fn to_asked(asked: explain::Asked) -> pb::AskedRoute {
     use pb::asked_route::Answer;
     let answer = match asked.answer {
-        "wins" => Answer::Wins,
-        "no" => Answer::No,
-        "not asked" => Answer::NotAsked,
-        _ => Answer::Unspecified,
+        explain::Answer::Wins => Answer::Wins,
+        explain::Answer::No => Answer::No,
+        explain::Answer::NotAsked => Answer::NotAsked,
     };
     let explain::Asked { route, path, priority, why, .. } = asked;
     pb::AskedRoute { route, path, priority, answer: answer.into(), why }
