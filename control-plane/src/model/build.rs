@@ -42,9 +42,8 @@ impl Model {
     /// Whether a workload, whatever its state, is this version of that service.
     #[must_use]
     pub fn has_version(&self, service: &str, version: &str) -> bool {
-        let groups = self.made_of.iter().flat_map(|made_of| &made_of.groups);
-        let mut members =
-            groups.filter(|(name, _)| *name.0 == *service).flat_map(|(_, group)| &group.members);
+        let group = self.made_of.as_ref().and_then(|of| of.groups.get(&ServiceName(service.into())));
+        let mut members = group.into_iter().flat_map(|group| &group.members);
         members.any(|member| member.is_exposed() && member.variant() == version)
     }
 }
