@@ -33,31 +33,29 @@ use super::any::any;
 use super::local_reply::header;
 use super::{duration, uint};
 
-/// A request that never reached an application is tried again, on another host: nobody notices that one went away.
-pub(super) const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
-/// What only reads may have reached one as well.
-pub(super) const RETRY_READS_ON: &str = "connect-failure,refused-stream,reset";
+/// A request that never reached an application is tried again, on another host: nobody notices that one went away. What only
+/// reads is tried again in more cases (see `reads`).
+const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 /// How often another host is drawn when one comes up that was tried already.
 const HOST_SELECTION_ATTEMPTS: i64 = 5;
 
-/// What is done with the requests of `route`: `path` stands in place of what was matched, and `retry_on` has the cases in
-/// which a request is tried again in any event.
-pub(super) fn of(route: &Route, path: Option<String>, retry_on: &str) -> Action {
+/// What is done with the requests of `route`: `path` stands in place of what was matched.
+pub(super) fn of(route: &Route, path: Option<String>) -> Action {
     match &route.options.answer {
         Some(Answer::Redirect(to, code)) => Action::Redirect(redirect(to, *code)),
         Some(Answer::Respond(answer)) => respond(answer.status.into(), &answer.body),
-        None => Action::Route(pass_on(route, path, retry_on)),
+        None => Action::Route(pass_on(route, path)),
     }
 }
 
-fn pass_on(route: &Route, path: Option<String>, retry_on: &str) -> RouteAction {
+fn pass_on(route: &Route, path: Option<String>) -> RouteAction {
     let RouteOptions { timeout, idle_timeout, retries, mirror, hash, .. } = &*route.options;
     RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
         prefix_rewrite: path.unwrap_or_default(),
         timeout: limit(*timeout),
         idle_timeout: idle_timeout.and_then(limit),
-        retry_policy: (retries.attempts > 0).then(|| retry_policy(retries, retry_on)),
+        retry_policy: Some(retry_policy(retries)),
         request_mirror_policies: mirror.iter().map(copies).collect(),
         hash_policy: hash.iter().map(hash_policy).collect(),
         ..Default::default()
@@ -72,10 +70,14 @@ fn limit(limit: Limit) -> Option<envoy_types::pb::google::protobuf::Duration> {
     }
 }
 
-fn retry_policy(retries: &Retries, retry_on: &str) -> RetryPolicy {
+/// Without a policy Envoy would try what only reads once more: for a request that names conditions one more try is its default.
+fn retry_policy(retries: &Retries) -> RetryPolicy {
+    if retries.attempts == 0 {
+        return RetryPolicy { num_retries: uint(0), ..Default::default() };
+    }
     let more = retries.on.iter().map(|on| on.word());
     RetryPolicy {
-        retry_on: [retry_on].into_iter().chain(more).collect::<Vec<_>>().join(","),
+        retry_on: [RETRY_ON].into_iter().chain(more).collect::<Vec<_>>().join(","),
         num_retries: uint(retries.attempts),
         retry_host_predicate: vec![RetryHostPredicate {
             name: "envoy.retry_host_predicates.previous_hosts".to_owned(),

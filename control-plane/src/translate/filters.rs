@@ -4,7 +4,7 @@
 //! filter that a label can ask for, always, each `disabled`: Envoy then makes none of them for a request. What is left is
 //! one look-up of the route's own settings for each filter and request. For all of them together that was less than 1 us of
 //! the 41 us of processor time that a small request took (Envoy 1.40, one worker, forty rounds by turns); the chain is as
-//! short as the vocabulary allows. A label changes routes alone.
+//! short as the vocabulary allows. A label changes routes alone. Only what says which requests may be tried again is on for all.
 
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::extensions::compression::brotli::compressor::v3::Brotli;
@@ -23,7 +23,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use prost::{Message, Name};
 
 use super::any::any;
-use super::uint;
+use super::{reads, uint};
 
 /// Which clients may come at all. Switched on it compares one address with each range.
 pub(super) const CLIENTS: &str = "envoy.filters.http.rbac";
@@ -41,8 +41,10 @@ pub(super) const COMPRESSORS: [&str; 3] = [
     "envoy.filters.http.compressor.zstd",
     "envoy.filters.http.compressor.brotli",
 ];
-/// Keeps a client on one container by a cookie. The last before the router, which it tells where to go.
+/// Keeps a client on one container by a cookie: it tells the router where to go.
 pub(super) const SESSION: &str = "envoy.filters.http.stateful_session";
+/// Says of what only reads that it may be tried again where it broke off. On for all routes; after all that could answer.
+const READS: &str = "portolan.reads";
 const ROUTER: &str = "envoy.filters.http.router";
 
 /// What the buffer filter would hold if it were switched on without a size: the least.
@@ -61,6 +63,7 @@ pub(super) fn chain() -> Vec<HttpFilter> {
         off(zstd, &compressor("zstd", &Zstd::default())),
         off(brotli, &compressor("brotli", &Brotli::default())),
         off(SESSION, &StatefulSession::default()),
+        HttpFilter { disabled: false, ..off(READS, &reads::filter()) },
         HttpFilter { disabled: false, ..off(ROUTER, &Router::default()) },
     ]
 }

@@ -11,6 +11,7 @@ mod listener;
 mod local_reply;
 mod matching;
 mod per_route;
+mod reads;
 mod route;
 mod upstream;
 

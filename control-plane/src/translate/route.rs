@@ -1,7 +1,5 @@
 //! The routes: one virtual host a host name, routes in the order in which they are matched.
 
-use std::collections::BTreeSet;
-
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
@@ -9,17 +7,13 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::google::protobuf::UInt64Value;
 
-use crate::model::matching::Match;
-use crate::model::options::{MaxBody, Retries, RetryOn, Rewrite, RouteOptions};
+use crate::model::options::{MaxBody, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Topology};
 
-use super::action::{RETRY_ON, RETRY_READS_ON};
 use super::local_reply::header;
 use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
 use super::{EdgeOptions, ROUTES, action, dashboard, filters, per_route};
 
-/// The methods that only read (RFC 9110, section 9.2.1).
-const READS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
 const RETRY_BODY_BYTES: u64 = 256 * 1024;
@@ -70,8 +64,7 @@ fn not_found(name: &str, body: &str) -> PbRoute {
     answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
-/// The entries of one route: one for what only reads and one for the rest, and more where a rewrite or a limit of the body
-/// takes them.
+/// The entries of one route: one, and more where a rewrite or a limit of the body takes them.
 fn entries(route: &Route) -> Vec<PbRoute> {
     let places = places(&route.matches.path, route.options.rewrite.as_ref());
     places.into_iter().flat_map(|place| entries_at(route, place)).collect()
@@ -79,53 +72,29 @@ fn entries(route: &Route) -> Vec<PbRoute> {
 
 fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
     let options = &*route.options;
-    let tries = tries(&route.matches, options);
-    let all = |headers: &[HeaderMatcher]| -> Vec<PbRoute> {
-        let entry = |(methods, retry_on): &Try<'_>| {
-            let mut matching = request(&route.matches, path.clone(), methods);
-            matching.headers.extend_from_slice(headers);
-            entry(route, matching, action::of(route, instead.clone(), retry_on))
-        };
-        tries.iter().map(entry).collect()
+    let one = |headers: &[HeaderMatcher]| -> PbRoute {
+        let mut matching = request(&route.matches, path.clone(), &methods(&route.matches, options));
+        matching.headers.extend_from_slice(headers);
+        entry(route, matching, action::of(route, instead.clone()))
     };
     let Some(MaxBody { bytes, streams }) = options.max_body.filter(|_| options.answer.is_none()) else {
-        return all(&[]);
+        return vec![one(&[])];
     };
-    let mut matching = request(&route.matches, path.clone(), &methods(&route.matches, options));
-    matching.headers.push(body_longer_than(bytes));
     let refusal = action::respond(413, "The body of this request is larger than this route takes.\n");
-    let mut too_long = entry(route, matching, refusal);
+    let mut too_long = PbRoute { action: Some(refusal), ..one(&[body_longer_than(bytes)]) };
     // What such an answer needs: others may not know of the route, and a page may read that it was refused.
     too_long
         .typed_per_filter_config
         .retain(|name, _| [filters::CLIENTS, filters::CORS].contains(&name.as_str()));
     // A body of known length flows through: what is longer was refused. One of unknown length is held until it is whole,
     // but for the streams of gRPC, which may never be.
-    let mut held = if streams { Vec::new() } else { all(&body_of_unknown_length()) };
     let most = u32::try_from(bytes.min(HELD_BODY_BYTES)).unwrap_or(u32::MAX);
-    held.iter_mut().for_each(|entry| entry.typed_per_filter_config.extend([per_route::hold_body(most)]));
-    [too_long].into_iter().chain(held).chain(all(&[])).collect()
-}
-
-/// Methods, and the cases in which a request by one of them is tried again in any event.
-type Try<'a> = (BTreeSet<&'a str>, &'static str);
-
-/// What only reads is tried again in more cases. Envoy's retry policy knows no methods, so it takes an entry of its own; but not
-/// where that changes nothing, nor beside a limit, whose count belongs to an entry.
-fn tries<'a>(matches: &'a Match, options: &RouteOptions) -> Vec<Try<'a>> {
-    let methods = methods(matches, options);
-    let Retries { attempts, on } = &options.retries;
-    let is_covered = on.contains(&RetryOn::Reset) || on.contains(&RetryOn::ServerError);
-    let is_one = options.answer.is_some() || options.limit.is_some() || *attempts == 0 || is_covered;
-    let reads: BTreeSet<&str> =
-        READS.into_iter().filter(|method| methods.is_empty() || methods.contains(method)).collect();
-    if is_one || reads.is_empty() {
-        vec![(methods, RETRY_ON)]
-    } else if reads == methods {
-        vec![(methods, RETRY_READS_ON)]
-    } else {
-        vec![(reads, RETRY_READS_ON), (methods, RETRY_ON)]
-    }
+    let held = (!streams).then(|| {
+        let mut held = one(&body_of_unknown_length());
+        held.typed_per_filter_config.extend([per_route::hold_body(most)]);
+        held
+    });
+    [too_long].into_iter().chain(held).chain([one(&[])]).collect()
 }
 
 fn entry(route: &Route, matching: RouteMatch, action: Action) -> PbRoute {

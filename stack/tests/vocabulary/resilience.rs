@@ -88,12 +88,15 @@ pub fn a_read_that_a_container_broke_off_is_tried_again_and_a_write_is_told(lab:
         ("routes.all.retries", "2:reset"),
         ("routes.none.host", "reset-none.test"),
         ("routes.none.retries", "0"),
+        ("routes.limit.host", "reset-limit.test"),
+        ("routes.limit.limit", "1000/h"),
     ];
     lab.serve("reset", &labels, &[good.address(), resetting.address()])?;
     let reset = |host: &str, method: &Method| -> Result<usize> {
         let mut reset = 0;
         for _ in 0..20 {
-            let answer = lab.request(method.clone(), host, "/").send()?;
+            // What a client asks for itself is not heard.
+            let answer = lab.request(method.clone(), host, "/").header("x-envoy-retry-on", "reset").send()?;
             let told = header(&answer, "x-portolan-reason") == "connection-lost; service=reset";
             ensure!(told == (status(&answer) == 503) && (told || status(&answer) == 200), "{answer:?}");
             reset += usize::from(told);
@@ -109,10 +112,14 @@ pub fn a_read_that_a_container_broke_off_is_tried_again_and_a_write_is_told(lab:
         ("reset-writes.test", Method::PUT, 10),
         ("reset-all.test", Method::POST, 0),
         ("reset-none.test", Method::GET, 10),
+        ("reset-limit.test", Method::GET, 0),
     ] {
         is(reset(host, &method)?, expected, &format!("{method} {host}: broken off for the client"))?;
     }
     ensure!(resetting.state.requests() > 40, "the resetting one was asked");
+    let heard = lab.asked("reset.test", "/")?;
+    let headers = heard["headers"].as_object().context("the headers that the container got")?;
+    ensure!(!headers.is_empty() && !headers.keys().any(|name| name.starts_with("x-envoy-retry")), "{heard}");
     Ok(())
 }
 
