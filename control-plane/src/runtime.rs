@@ -98,7 +98,6 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     ));
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
-    let registry = dashboard::registry(&xds, &timing, freshness.clone());
     let sources = dashboard::Sources {
         views: view_rx.clone(),
         inventories: dashboard_inventories,
@@ -106,6 +105,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         clients: xds.clients(),
         freshness: freshness.clone(),
     };
+    let registry = dashboard::registry(&xds, &timing, sources.clone());
     let dashboard_host = config.dashboard.host.clone();
     parts.spawn(dashboard::serve(http_listener, registry, sources, config.dashboard, parts_stop.clone()));
     let inspect =

@@ -1,5 +1,7 @@
-//! How long it takes from an event of a provider to the snapshot it leads to; from there on it is `xds_server` that measures.
+//! How many snapshots there were, and how long it took from an event of a provider to the one it leads to; from there on it
+//! is `xds_server` that measures.
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
@@ -13,17 +15,19 @@ pub struct Timing {
     /// The events that inventories go back to.
     pub events: OldestEvent,
     event_to_snapshot: Histogram,
+    snapshots: Counter,
 }
 
 impl Timing {
     /// Nothing is measured yet.
     #[must_use]
     pub fn new(events: OldestEvent) -> Self {
-        Self { events, event_to_snapshot: Histogram::new(EVENT_BUCKETS) }
+        Self { events, event_to_snapshot: Histogram::new(EVENT_BUCKETS), snapshots: Counter::default() }
     }
 
     /// A snapshot was published just now that goes back to `event`.
     pub fn published(&self, event: Option<Instant>) {
+        self.snapshots.inc();
         if let Some(event) = event {
             self.event_to_snapshot.observe(event.elapsed().as_secs_f64());
         }
@@ -31,6 +35,7 @@ impl Timing {
 
     /// Adds what it measures to `registry`.
     pub fn register(&self, registry: &mut Registry) {
+        registry.register("snapshots", "Snapshots published", self.snapshots.clone());
         registry.register_with_unit(
             "event_to_snapshot",
             "From the oldest event of the source of the containers that led to a snapshot to its publication",
@@ -119,5 +124,6 @@ mod tests {
             let line = format!("portolan_event_to_snapshot_seconds_bucket{{le=\"{limit}\"}} {count}\n");
             assert!(lines().contains(&line), "{line} in {}", lines());
         }
+        assert!(lines().contains("\nportolan_snapshots_total 2\n"), "{}", lines());
     }
 }

@@ -247,7 +247,9 @@ fn a_frontend_says_no_before_it_stops(system: &mut System) -> Result<()> {
 }
 
 fn the_metrics_count(system: &mut System) -> Result<()> {
-    let answer = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", system.http_port()))?;
+    let url = format!("http://127.0.0.1:{}/metrics", system.http_port());
+    let accept = "application/openmetrics-text";
+    let answer = reqwest::blocking::Client::new().get(&url).header("accept", accept).send()?;
     ensure!(header(&answer, "content-type").starts_with("application/openmetrics-text"), "{answer:?}");
     let text = answer.text()?;
     let value = |line: &str| -> Result<f64> {
@@ -266,7 +268,10 @@ fn the_metrics_count(system: &mut System) -> Result<()> {
     let snapshots = value("portolan_event_to_snapshot_seconds_count")?;
     let acks = value("portolan_xds_event_to_ack_seconds_count")?;
     ensure!(snapshots >= acks && acks >= 0.0, "{text}");
+    ensure!(value("portolan_snapshots_total")? >= snapshots, "{text}");
     ensure!(text.ends_with("# EOF\n"), "{text}");
+    let plain = reqwest::blocking::get(&url)?;
+    ensure!(header(&plain, "content-type").starts_with("text/plain; version=0.0.4"), "{plain:?}");
     Ok(())
 }
 

@@ -22,6 +22,16 @@ struct OfProtocol {
     protocol: &'static str,
 }
 
+impl OfProtocol {
+    const fn of(protocol: Protocol) -> Self {
+        let protocol = match protocol {
+            Protocol::StateOfTheWorld => "sotw",
+            Protocol::Delta => "delta",
+        };
+        Self { protocol }
+    }
+}
+
 /// Upper bounds in seconds for what begins with an event: the goals of a change that is felt at once lie among the first,
 /// and what is beyond the last is broken, however long it takes.
 pub const EVENT_BUCKETS: [f64; 14] =
@@ -76,7 +86,11 @@ impl Default for Metrics {
                 ack_seconds: ack_seconds.get_or_create_owned(&of_type),
             }
         });
-        let streams = Family::default();
+        let streams = Family::<OfProtocol, Gauge>::default();
+        // There from the start: what was never there looks like what cannot be measured.
+        for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+            streams.get_or_create_owned(&OfProtocol::of(protocol));
+        }
         let event_to_ack = Histogram::new(EVENT_BUCKETS);
         Self {
             streams,
@@ -130,11 +144,7 @@ impl Metrics {
     }
 
     fn streams(&self, protocol: Protocol) -> Gauge {
-        let protocol = match protocol {
-            Protocol::StateOfTheWorld => "sotw",
-            Protocol::Delta => "delta",
-        };
-        self.streams.get_or_create_owned(&OfProtocol { protocol })
+        self.streams.get_or_create_owned(&OfProtocol::of(protocol))
     }
 
     pub(crate) fn opened(&self, protocol: Protocol) {
