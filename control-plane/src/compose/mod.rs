@@ -1,0 +1,5 @@
+//! Compose files, and where in them everything stands.
+//!
+//! [`yaml`] reads one file as it is written.
+
+pub mod yaml;
