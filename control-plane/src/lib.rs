@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod compose;
 pub mod dashboard;
 pub mod docker;
 pub mod explain;
