@@ -66,6 +66,7 @@
 
 mod clients;
 mod csds;
+mod draft;
 mod kind;
 mod metrics;
 mod protobuf;

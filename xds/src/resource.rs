@@ -39,6 +39,11 @@ impl Version {
         }
         Self::of(&bytes)
     }
+
+    /// The version of what these are the versions of, in the order given.
+    pub(crate) fn of_versions(versions: &[Self]) -> Self {
+        Self::of(&versions.iter().flat_map(|version| version.0.to_le_bytes()).collect::<Vec<_>>())
+    }
 }
 
 impl fmt::Display for Version {

@@ -1,27 +1,29 @@
 //! Everything the server has to say at one moment: immutable, shared by all streams.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use imbl::{OrdMap, OrdSet};
 use tokio::time::Instant;
 
+use crate::draft::Draft;
 use crate::kind::Kind;
 use crate::resource::{Name, Resource, Version};
 
-/// The resources of one type, by name.
-pub type Section = BTreeMap<Name, Arc<Resource>>;
+/// The resources of one type, by name. What two snapshots have in common they share, so that one costs what has changed.
+pub type Section = OrdMap<Name, Arc<Resource>>;
 
 /// An immutable set of resources, with what changed since its predecessor.
 ///
-/// Built by [`Snapshot::next`] from typed messages; what did not change is the predecessor's own allocation, encoded
-/// once for the lifetime of its content and for all clients.
+/// Built by [`Snapshot::next`] from typed messages, or by [`Snapshot::with`] from what is known to have changed; what did not
+/// change is the predecessor's own allocation, encoded once for the lifetime of its content and for all clients.
 #[derive(Clone)]
 pub struct Snapshot {
-    sections: [Arc<Section>; Kind::ALL.len()],
-    /// The names in each section: one allocation for as long as no name comes or goes, so that those who ask for all of
-    /// them can share it.
-    names: [Arc<BTreeSet<Name>>; Kind::ALL.len()],
+    sections: [Section; Kind::ALL.len()],
+    /// The names in each section, for those who ask for all of them by name.
+    names: [OrdSet<Name>; Kind::ALL.len()],
+    /// The version of each section.
+    versions: [Version; Kind::ALL.len()],
     version: Version,
     predecessor: Option<Version>,
     changed: [Vec<Name>; Kind::ALL.len()],
@@ -31,10 +33,12 @@ pub struct Snapshot {
 
 impl Default for Snapshot {
     fn default() -> Self {
+        let versions = [Version::of(&[]); Kind::ALL.len()];
         Self {
             sections: Default::default(),
             names: Default::default(),
-            version: Version::of(&[]),
+            versions,
+            version: Version::of_versions(&versions),
             predecessor: None,
             changed: Default::default(),
             born: Instant::now(),
@@ -80,80 +84,73 @@ impl Snapshot {
         &self,
         resources: impl IntoIterator<Item = R>,
     ) -> Result<Self, SnapshotError> {
-        let mut sections: [Section; Kind::ALL.len()] = Default::default();
+        let mut draft = Draft::of(&self.sections);
         for resource in resources {
-            self.insert(&mut sections, resource.into())?;
+            draft.put(resource.into())?;
         }
-        self.add_missing_assignments(&mut sections)?;
-        check_references(&sections)?;
-        Ok(self.succeed(sections))
+        draft.keep_only_what_was_put();
+        self.succeed(draft)
     }
 
-    fn insert(&self, sections: &mut [Section], resource: Arc<Resource>) -> Result<(), SnapshotError> {
-        let kind = resource.kind();
-        let shared = match self.get(kind, resource.name()) {
-            Some(old) if Arc::ptr_eq(old, &resource) || *old == resource => Arc::clone(old),
-            _ => resource,
-        };
-        match sections[kind.index()].insert(Arc::clone(shared.name()), Arc::clone(&shared)) {
-            Some(other) if other != shared => {
-                Err(SnapshotError::Duplicate { kind, name: Arc::clone(shared.name()) })
-            }
-            _ => Ok(()),
+    /// The snapshot in which `put` came to this one, or took the places of resources of the same names, and `removed` are
+    /// gone: the same as [`next`](Self::next) of all that is there then, at a cost that grows with what changes.
+    ///
+    /// An assignment that was there for the sake of its cluster alone, an empty one, goes with it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next`](Self::next).
+    pub fn with<R: Into<Arc<Resource>>>(
+        &self,
+        put: impl IntoIterator<Item = R>,
+        removed: impl IntoIterator<Item = (Kind, Name)>,
+    ) -> Result<Self, SnapshotError> {
+        let mut draft = Draft::of(&self.sections);
+        for (kind, name) in removed {
+            draft.remove(kind, &name);
         }
+        for resource in put {
+            draft.put(resource.into())?;
+        }
+        self.succeed(draft)
     }
 
-    fn add_missing_assignments(&self, sections: &mut [Section]) -> Result<(), SnapshotError> {
-        let missing: BTreeSet<Name> = sections[Kind::Cluster.index()]
-            .values()
-            .filter_map(|cluster| cluster.references().assignment.clone())
-            .filter(|name| !sections[Kind::Endpoint.index()].contains_key(name))
-            .collect();
-        for name in missing {
-            self.insert(sections, Arc::new(Resource::empty_assignment(&name)))?;
-        }
-        Ok(())
-    }
-
-    fn succeed(&self, sections: [Section; Kind::ALL.len()]) -> Self {
-        let mut changed: [Vec<Name>; Kind::ALL.len()] = Default::default();
-        let mut shared = self.sections.clone();
-        let mut all_names = self.names.clone();
-        for (kind, section) in Kind::ALL.into_iter().zip(sections) {
-            let names = difference(self.section(kind), &section);
-            if !names.is_empty() {
-                changed[kind.index()] = names;
-                let same = section.keys().eq(all_names[kind.index()].iter());
-                if !same {
-                    all_names[kind.index()] = Arc::new(section.keys().cloned().collect());
+    fn succeed(&self, draft: Draft<'_>) -> Result<Self, SnapshotError> {
+        let (sections, changed) = draft.finish()?;
+        let (mut names, mut versions) = (self.names.clone(), self.versions);
+        for kind in Kind::ALL {
+            let (section, changed) = (&sections[kind.index()], &changed[kind.index()]);
+            for name in changed {
+                if section.contains_key(name) {
+                    names[kind.index()].insert(Arc::clone(name));
+                } else {
+                    names[kind.index()].remove(name);
                 }
-                shared[kind.index()] = Arc::new(section);
+            }
+            if !changed.is_empty() {
+                versions[kind.index()] = Version::of_list(section.values());
             }
         }
-        let version = Version::of_list(shared.iter().flat_map(|section| section.values()));
-        Self {
-            sections: shared,
-            names: all_names,
-            version,
+        Ok(Self {
+            sections,
+            names,
+            versions,
+            version: Version::of_versions(&versions),
             predecessor: Some(self.version),
-            changed,
+            changed: changed.map(|names| names.into_iter().collect()),
             born: Instant::now(),
             event: None,
-        }
+        })
     }
 
     /// All resources of one type.
     #[must_use]
-    pub fn section(&self, kind: Kind) -> &Section {
+    pub const fn section(&self, kind: Kind) -> &Section {
         &self.sections[kind.index()]
     }
 
-    pub(crate) fn shared_section(&self, kind: Kind) -> &Arc<Section> {
-        &self.sections[kind.index()]
-    }
-
-    /// The names in one section; the predecessor's own allocation where they are the same.
-    pub(crate) const fn names(&self, kind: Kind) -> &Arc<BTreeSet<Name>> {
+    /// The names in one section.
+    pub(crate) const fn names(&self, kind: Kind) -> &OrdSet<Name> {
         &self.names[kind.index()]
     }
 
@@ -192,7 +189,7 @@ impl Snapshot {
     /// Number of resources of all types.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sections.iter().map(|section| section.len()).sum()
+        self.sections.iter().map(OrdMap::len).sum()
     }
 
     /// Whether there is nothing in it.
@@ -219,31 +216,8 @@ impl fmt::Debug for Snapshot {
         let mut debug = f.debug_struct("Snapshot");
         debug.field("version", &self.version);
         for kind in Kind::ALL {
-            debug.field(&kind.to_string(), &self.section(kind).values());
+            debug.field(&kind.to_string(), &self.section(kind).values().collect::<Vec<_>>());
         }
         debug.finish()
     }
-}
-
-fn difference(old: &Section, new: &Section) -> Vec<Name> {
-    let gone = old.keys().filter(|name| !new.contains_key(*name));
-    let fresh = new
-        .values()
-        .filter(|resource| !old.get(resource.name()).is_some_and(|old| Arc::ptr_eq(old, resource)));
-    gone.chain(fresh.map(|resource| resource.name())).cloned().collect()
-}
-
-fn check_references(sections: &[Section]) -> Result<(), SnapshotError> {
-    let clusters = &sections[Kind::Cluster.index()];
-    for resource in sections.iter().flat_map(BTreeMap::values) {
-        let dangling = resource.references().clusters.iter().find(|name| !clusters.contains_key(*name));
-        if let Some(cluster) = dangling {
-            return Err(SnapshotError::DanglingCluster {
-                kind: resource.kind(),
-                name: Arc::clone(resource.name()),
-                cluster: Arc::clone(cluster),
-            });
-        }
-    }
-    Ok(())
 }

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::OrdSet;
+
 use crate::kind::Kind;
 use crate::resource::Name;
 
@@ -16,7 +18,7 @@ pub(crate) const WILDCARD: &str = "*";
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Subscription {
     /// Shared with all that ask for the same, once it is what a snapshot has.
-    names: Arc<BTreeSet<Name>>,
+    names: OrdSet<Name>,
     wildcard: bool,
     /// Whether a name, `*` included, was ever given: from then on an empty list means nothing.
     named: bool,
@@ -54,16 +56,15 @@ impl Subscription {
         self.wildcard
     }
 
-    pub(crate) fn all_names(&self) -> &BTreeSet<Name> {
+    pub(crate) const fn all_names(&self) -> &OrdSet<Name> {
         &self.names
     }
 
     /// Keeps `names` in place of its own, where they are the same: most clients ask for every assignment there is.
-    pub(crate) fn share(&mut self, names: &Arc<BTreeSet<Name>>) {
-        let same =
-            !Arc::ptr_eq(&self.names, names) && self.names.len() == names.len() && self.names == *names;
+    pub(crate) fn share(&mut self, names: &OrdSet<Name>) {
+        let same = !self.names.ptr_eq(names) && self.names.len() == names.len() && self.names == *names;
         if same {
-            self.names = Arc::clone(names);
+            self.names = names.clone();
         }
     }
 
@@ -74,20 +75,20 @@ impl Subscription {
             && (names.iter().any(|name| name == WILDCARD) || (names.is_empty() && !self.named));
         self.named |= !names.is_empty();
         let known = |name: &str| self.names.get(name).map_or_else(|| share(name), Arc::clone);
-        let wanted: BTreeSet<Name> =
+        let wanted: OrdSet<Name> =
             names.iter().filter(|name| is_a_name(kind, name)).map(|name| known(name)).collect();
-        let asked: Vec<Name> = wanted.difference(&self.names).cloned().collect();
+        let asked: Vec<Name> = wanted.iter().filter(|name| !self.names.contains(*name)).cloned().collect();
         let change = Change {
             gained: if self.wildcard { BTreeSet::new() } else { asked.iter().cloned().collect() },
             asked,
-            dropped: self.names.difference(&wanted).cloned().collect(),
+            dropped: self.names.iter().filter(|name| !wanted.contains(*name)).cloned().collect(),
             wildcard_gained: wildcard && !self.wildcard,
             wildcard_asked: wildcard && !self.wildcard,
             wildcard_dropped: self.wildcard && !wildcard,
         };
         // With the same names on every ACK, as clients have them, what is shared stays so.
-        if *self.names != wanted {
-            self.names = Arc::new(wanted);
+        if self.names != wanted {
+            self.names = wanted;
         }
         self.wildcard = wildcard;
         change
@@ -117,7 +118,7 @@ impl Subscription {
             let name = self.names.get(name.as_str()).map_or_else(|| share(name), Arc::clone);
             let new = !self.names.contains(&name);
             if new {
-                Arc::make_mut(&mut self.names).insert(Arc::clone(&name));
+                self.names.insert(Arc::clone(&name));
             }
             if new && !before {
                 change.gained.insert(Arc::clone(&name));
@@ -128,9 +129,7 @@ impl Subscription {
             if kind.allows_wildcard() && name == WILDCARD {
                 change.wildcard_dropped = std::mem::take(&mut self.wildcard);
                 change.wildcard_asked = false;
-            } else if self.names.contains(name.as_str())
-                && let Some(name) = Arc::make_mut(&mut self.names).take(name.as_str())
-            {
+            } else if let Some(name) = self.names.remove(name.as_str()) {
                 change.asked.retain(|asked| *asked != name);
                 change.dropped.push(name);
             } else if self.wildcard {
@@ -158,12 +157,12 @@ mod tests {
 
     #[test]
     fn those_who_ask_for_the_same_share_one_list_until_one_of_them_asks_for_more() {
-        let there_is = Arc::new(BTreeSet::from(["a".into(), "b".into()]));
+        let there_is = OrdSet::from_iter(["a", "b"].map(Name::from));
         let mut subscriptions = [Subscription::default(), Subscription::default()];
         for subscription in &mut subscriptions {
             subscription.update(Kind::Endpoint, true, &names(&["a", "b"]), &[], |name| name.into());
             subscription.share(&there_is);
-            assert!(Arc::ptr_eq(&subscription.names, &there_is));
+            assert!(subscription.names.ptr_eq(&there_is));
         }
         let [one, other] = &mut subscriptions;
         one.update(Kind::Endpoint, false, &names(&["c"]), &names(&["a"]), |name| name.into());
@@ -171,6 +170,6 @@ mod tests {
         assert!(one.covers("c") && !one.covers("a"));
         assert!(other.covers("a") && !other.covers("c"));
         other.replace(Kind::Endpoint, &names(&["b", "a"]), |name| name.into());
-        assert!(Arc::ptr_eq(&other.names, &there_is));
+        assert!(other.names.ptr_eq(&there_is));
     }
 }

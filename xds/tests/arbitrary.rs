@@ -285,6 +285,41 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_changes_leads_to_the_same_snapshot_as_all_there_is(
+        first in vec(resource(), 0..6),
+        put in vec(resource(), 0..4),
+        removed in vec((kind(), name()), 0..4),
+    ) {
+        let one = Snapshot::default().next(first.clone());
+        prop_assume!(one.is_ok());
+        let one = one.unwrap();
+        let mut all: BTreeMap<(Kind, Name), Resource> = BTreeMap::new();
+        let key = |resource: &Resource| (resource.kind(), Arc::clone(resource.name()));
+        all.extend(first.iter().map(|resource| (key(resource), resource.clone())));
+        for (kind, name) in &removed {
+            all.remove(&(*kind, Name::from(name.as_str())));
+        }
+        all.extend(put.iter().map(|resource| (key(resource), resource.clone())));
+        let whole: Vec<Resource> = all.into_values().collect();
+        let twice = put.iter().any(|one| put.iter().any(|other| key(one) == key(other) && one != other));
+        match one.with(put, removed.iter().map(|(kind, name)| (*kind, Name::from(name.as_str())))) {
+            Err(_) => prop_assert!(twice || faults(&whole)),
+            Ok(two) => {
+                prop_assert!(!twice && !faults(&whole));
+                let apart = one.next(whole).unwrap();
+                prop_assert_eq!(two.version(), apart.version());
+                for kind in Kind::ALL {
+                    prop_assert_eq!(two.section(kind), apart.section(kind));
+                    for (name, resource) in two.section(kind) {
+                        let same = one.get(kind, name).is_none_or(|old| old != resource || Arc::ptr_eq(old, resource));
+                        prop_assert!(same, "what did not change is the predecessor's own: {resource:?}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Says `hostile(n)` for `n` from 0 and never answers, until the session has had enough or has not grown for long.

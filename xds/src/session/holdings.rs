@@ -57,7 +57,7 @@ impl Own {
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     /// What the client holds of what its subscription covers, but for `own`.
-    base: Arc<Section>,
+    base: Section,
     own: BTreeMap<Name, Own>,
 }
 
@@ -121,11 +121,11 @@ impl Holdings {
     /// in `except`.
     pub(super) fn share<'n>(
         &mut self,
-        section: &Arc<Section>,
+        section: &Section,
         except: impl IntoIterator<Item = &'n Name>,
         subscription: &Subscription,
     ) {
-        if self.own.is_empty() && Arc::ptr_eq(&self.base, section) {
+        if self.own.is_empty() && self.base.ptr_eq(section) {
             return;
         }
         let mut own = BTreeMap::new();
@@ -138,6 +138,6 @@ impl Holdings {
             own.insert(Arc::clone(name), kept);
         }
         self.own = own;
-        self.base = Arc::clone(section);
+        self.base = section.clone();
     }
 }

@@ -201,7 +201,7 @@ impl Ledger {
     pub(super) fn settle(&mut self, kind: Kind, snapshot: &Snapshot) {
         if self.seen && self.outstanding.is_none() && self.unsettled.is_empty() {
             self.subscription.share(snapshot.names(kind));
-            self.held.share(snapshot.shared_section(kind), self.parked.keys(), &self.subscription);
+            self.held.share(snapshot.section(kind), self.parked.keys(), &self.subscription);
         }
     }
 
