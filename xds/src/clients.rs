@@ -8,8 +8,11 @@ use std::time::SystemTime;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::session::{Protocol, Scope, Session, TypeStatus};
+use crate::kind::Kind;
+use crate::resource::Version;
+use crate::session::{Protocol, Refusal, Scope, Session, TypeStatus};
 
 /// All streams that are open at the moment. Cheap to clone; all clones are the same list.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +57,32 @@ pub struct ClientStream {
     pub types: Vec<TypeStatus>,
 }
 
+/// How far an open stream is, in a few words: what costs little however many resources there are.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Its number, as in [`ClientStream`].
+    pub id: u64,
+    /// The address it comes from.
+    pub peer: String,
+    /// Who the client says it is; nothing before its first request.
+    pub node: Option<Node>,
+    /// Whether it has asked for anything.
+    pub asked: bool,
+    /// What it refused of what there is.
+    pub refusals: Vec<(Kind, Refusal)>,
+    /// The version of the snapshot of which it has all that it asked for and did not refuse, and since when; nothing while
+    /// something is under way.
+    pub settled: Option<(Version, Instant)>,
+}
+
 impl Clients {
+    /// How far all open streams are, the oldest first.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        let streams: Vec<Arc<Stream>> = self.0.streams.lock().values().cloned().collect();
+        streams.iter().map(|stream| stream.progress()).collect()
+    }
+
     /// All open streams, the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<ClientStream> {
@@ -101,6 +129,18 @@ impl Clients {
 }
 
 impl Stream {
+    fn progress(&self) -> Progress {
+        let session = self.session.lock();
+        Progress {
+            id: self.id,
+            peer: self.peer.clone(),
+            node: session.node().cloned(),
+            asked: session.has_asked(),
+            refusals: session.refusals().map(|(kind, refusal)| (kind, refusal.clone())).collect(),
+            settled: session.settled(),
+        }
+    }
+
     fn describe(&self) -> ClientStream {
         let session = self.session.lock();
         ClientStream {

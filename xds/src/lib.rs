@@ -79,7 +79,7 @@ mod source;
 mod subscription;
 mod wire;
 
-pub use clients::{ClientStream, Clients};
+pub use clients::{ClientStream, Clients, Progress};
 pub use kind::Kind;
 pub use metrics::{EVENT_BUCKETS, Metrics};
 pub use references::References;

@@ -39,6 +39,40 @@ fn states(configs: &[GenericXdsConfig]) -> Vec<(&str, ConfigStatus, ClientResour
 }
 
 #[tokio::test]
+async fn r29_how_far_a_client_is_on_the_whole_is_told_in_a_few_words() {
+    let one = snapshot([endpoints("a", 1), endpoints("b", 1)]);
+    let server = Server::start(&one).await;
+    let progress = || server.xds.clients().progress().remove(0);
+    let mut stream = server.delta().await;
+    until(|| server.xds.clients().len() == 1).await;
+    assert!(!progress().asked);
+    stream.subscribe(Kind::Endpoint, &["a", "b"]).await;
+    let first = stream.response().await;
+    assert!(progress().asked && progress().settled.is_none(), "it was sent what it has not answered");
+    stream.ack(&first).await;
+    until(|| {
+        progress().settled.is_some_and(|(version, since)| version == one.version() && since >= one.born())
+    })
+    .await;
+
+    let two = after(&one, [endpoints("a", 2), endpoints("b", 1)]);
+    server.publish(&two);
+    let second = stream.response().await;
+    assert!(progress().settled.is_none(), "and again");
+    stream.nack(&second, "a has too many").await;
+    until(|| !progress().refusals.is_empty()).await;
+    let (kind, refusal) = &progress().refusals[0];
+    assert_eq!((*kind, &*refusal.name, &*refusal.reason), (Kind::Endpoint, "a", "a has too many"));
+
+    let three = after(&two, [endpoints("a", 3), endpoints("b", 1)]);
+    server.publish(&three);
+    let third = stream.response().await;
+    stream.ack(&third).await;
+    until(|| progress().settled.is_some_and(|(version, _)| version == three.version())).await;
+    assert!(progress().refusals.is_empty(), "what it refused is gone");
+}
+
+#[tokio::test]
 async fn r29_each_resource_is_told_as_sent_acknowledged_refused_or_missing() {
     let one = snapshot([endpoints("a", 1), endpoints("b", 1)]);
     let server = Server::start(&one).await;

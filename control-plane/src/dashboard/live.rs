@@ -42,7 +42,7 @@ pub(super) async fn follow(
         let view = views.borrow_and_update().clone();
         if let Some(view) = view {
             recorder.see_view(&view, now);
-            recorder.see_clients(&clients.list(), &view.snapshot, now);
+            recorder.see_clients(&clients.progress(), &view.snapshot, now);
         }
         revision.send_modify(|revision| *revision = revision.wrapping_add(1));
         let stale = freshness.is_stale();

@@ -6,14 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::Instant;
-use xds_server::{ClientStream, Snapshot};
+use xds_server::{Progress, Snapshot};
 
 use crate::inventory::{Health, Inventory, State, Workload};
 use crate::model::{Endpoint, EndpointState, Service, Topology};
 use crate::publish::View;
 
-use super::picture::{Refused, exact_time, refused, state_of};
+use super::picture::{Refused, exact_time};
 
 /// The oldest entries make room for new ones.
 const ENTRIES: usize = 500;
@@ -202,7 +201,7 @@ impl Recorder {
     }
 
     /// Those who are served.
-    pub(crate) fn see_clients(&mut self, clients: &[ClientStream], snapshot: &Snapshot, now: SystemTime) {
+    pub(crate) fn see_clients(&mut self, clients: &[Progress], snapshot: &Snapshot, now: SystemTime) {
         let mut before = std::mem::take(&mut self.clients);
         for client in clients {
             let old = before.remove(&client.id);
@@ -211,7 +210,8 @@ impl Recorder {
             if client.node.is_some() && old.as_ref().is_none_or(|old| old.name != name) {
                 self.write(now, "client", &name, format!("connected from {}", client.peer));
             }
-            let mut seen = Seen { name, refused: refused(client).collect(), ..Seen::default() };
+            let refused = client.refusals.iter().map(|(kind, refusal)| Refused::of(*kind, refusal)).collect();
+            let mut seen = Seen { name, refused, ..Seen::default() };
             let old = old.unwrap_or_default();
             for refusal in seen.refused.iter().filter(|refusal| !old.refused.contains(refusal)) {
                 let text = format!("refused {} {}: {}", refusal.kind, refusal.name, refusal.reason);
@@ -219,8 +219,10 @@ impl Recorder {
             }
             seen.acknowledged = old.acknowledged;
             let version = snapshot.version().to_string();
-            if state_of(client, snapshot) == "current" && seen.acknowledged.as_ref() != Some(&version) {
-                let after = Instant::now().saturating_duration_since(snapshot.born());
+            let settled = client.settled.filter(|(version, _)| *version == snapshot.version());
+            let settled = settled.filter(|_| client.asked && seen.refused.is_empty());
+            if let Some((_, since)) = settled.filter(|_| seen.acknowledged.as_ref() != Some(&version)) {
+                let after = since.saturating_duration_since(snapshot.born());
                 // One that comes back after a while has had it all the time.
                 let text = if seen.acknowledged.is_some() {
                     self.lags.0.send_modify(|lags| {

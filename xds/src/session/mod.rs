@@ -41,7 +41,7 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use tokio::time::Instant;
 
 use crate::kind::Kind;
-use crate::resource::Name;
+use crate::resource::{Name, Version};
 use crate::snapshot::Snapshot;
 
 use ledger::{Ledger, Outstanding};
@@ -61,6 +61,8 @@ pub struct Session {
     ledgers: [Ledger; Kind::ALL.len()],
     waits: [Waits; Kind::ALL.len()],
     nonces: u64,
+    /// The snapshot with which it is settled, and since when.
+    settled: Option<(Version, Instant)>,
 }
 
 impl Session {
@@ -76,6 +78,7 @@ impl Session {
             ledgers: Default::default(),
             waits: Default::default(),
             nonces: 0,
+            settled: None,
         }
     }
 
@@ -193,6 +196,11 @@ impl Session {
         for kind in Kind::ALL {
             self.ledgers[kind.index()].settle(kind, &snapshot);
         }
+        let version = snapshot.version();
+        self.settled = (self.has_asked() && self.is_settled()).then(|| {
+            let since = self.settled.filter(|(before, _)| *before == version).map(|(_, since)| since);
+            (version, since.unwrap_or(now))
+        });
         responses
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::kind::Kind;
 use crate::resource::{Name, Resource, Version};
 
@@ -93,6 +95,24 @@ pub struct TypeStatus {
 }
 
 impl Session {
+    /// Whether the client has asked for anything.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.ledgers.iter().any(|ledger| ledger.seen)
+    }
+
+    /// What the client refused of what there is, with the types.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (Kind, &Refusal)> {
+        Kind::ALL
+            .into_iter()
+            .flat_map(|kind| self.ledgers[kind.index()].parked.values().map(move |refusal| (kind, refusal)))
+    }
+
+    /// The snapshot of which the client has all that it asked for and did not refuse, and since when; nothing while something is
+    /// under way.
+    pub(crate) const fn settled(&self) -> Option<(Version, Instant)> {
+        self.settled
+    }
+
     /// How far the client is, for each type it has asked for.
     #[must_use]
     pub fn status(&self) -> Vec<TypeStatus> {

@@ -6,8 +6,8 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use serde::Serialize;
 use tokio::time::Instant;
-use xds_server::session::{ResourceStatus, Sync, TypeStatus};
-use xds_server::{ClientStream, Resource, Snapshot};
+use xds_server::session::{Refusal, ResourceStatus, Sync, TypeStatus};
+use xds_server::{ClientStream, Kind, Resource, Snapshot};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Facts, exact_time, time};
@@ -62,6 +62,18 @@ pub(crate) struct Refused {
     /// The client's own words.
     pub(crate) reason: String,
     pub(crate) at: String,
+}
+
+impl Refused {
+    pub(crate) fn of(kind: Kind, refusal: &Refusal) -> Self {
+        Self {
+            kind: kind.to_string(),
+            name: refusal.name.to_string(),
+            version: refusal.version.map(|version| version.to_string()),
+            reason: refusal.reason.to_string(),
+            at: exact_time(refusal.at),
+        }
+    }
 }
 
 impl Client {
@@ -119,16 +131,10 @@ pub(crate) fn state_of(client: &ClientStream, snapshot: &Snapshot) -> &'static s
 }
 
 /// What `client` does not take.
-pub(crate) fn refused(client: &ClientStream) -> impl Iterator<Item = Refused> {
+fn refused(client: &ClientStream) -> impl Iterator<Item = Refused> {
     client.types.iter().flat_map(|of_type| {
         of_type.resources.iter().filter_map(|resource| match &resource.sync {
-            Sync::Refused(refusal) => Some(Refused {
-                kind: of_type.kind.to_string(),
-                name: resource.name.to_string(),
-                version: refusal.version.map(|version| version.to_string()),
-                reason: refusal.reason.to_string(),
-                at: exact_time(refusal.at),
-            }),
+            Sync::Refused(refusal) => Some(Refused::of(of_type.kind, refusal)),
             Sync::Acknowledged | Sync::Sent | Sync::NotSent | Sync::Missing => None,
         })
     })

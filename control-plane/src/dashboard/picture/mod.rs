@@ -20,7 +20,7 @@ use crate::overrides::Overrides;
 use crate::publish::View;
 
 use super::traffic::Traffic;
-pub(crate) use clients::{Client, Refused, refused, state_of};
+pub(crate) use clients::{Client, Refused, state_of};
 pub(crate) use services::{Member, Service};
 
 /// What a picture is made of.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::Map as Object;
 use xds_server::session::{Protocol, Refusal, ResourceStatus, Scope, Sync, TypeStatus};
-use xds_server::{ClientStream, Clients, Kind, Snapshot};
+use xds_server::{ClientStream, Clients, Kind, Progress, Snapshot};
 
 use super::super::timeline::Recorder;
 use super::*;
@@ -166,19 +166,34 @@ async fn a_filter_keeps_a_service_with_its_routes() {
     assert_eq!(names("/api/routes?q=/cart", "routes", "service").await, ["cart"]);
 }
 
-/// One that refused a cluster.
-pub(crate) fn envoy() -> ClientStream {
-    let refusal = Refusal {
+fn refusal() -> Refusal {
+    Refusal {
         name: "shop".into(),
         version: None,
         reason: "it has <no> name".into(),
         at: SystemTime::UNIX_EPOCH,
-    };
+    }
+}
+
+/// What is known at a glance of one that refused a cluster.
+pub(crate) fn progress() -> Progress {
+    Progress {
+        id: 1,
+        peer: "10.0.0.1:1234".to_owned(),
+        node: None,
+        asked: true,
+        refusals: vec![(Kind::Cluster, refusal())],
+        settled: None,
+    }
+}
+
+/// One that refused a cluster.
+fn envoy() -> ClientStream {
     let status = ResourceStatus {
         name: "shop".into(),
         newest: None,
         acknowledged: None,
-        sync: Sync::Refused(refusal),
+        sync: Sync::Refused(refusal()),
     };
     ClientStream {
         id: 1,
@@ -283,7 +298,7 @@ async fn the_json_is_what_its_description_says() {
     let mut recorder = Recorder::new(site.timeline.clone(), site.lags.clone());
     recorder.see_containers(&inventory, SystemTime::UNIX_EPOCH);
     recorder.see_view(&view, SystemTime::UNIX_EPOCH);
-    recorder.see_clients(&[envoy()], &view.snapshot, SystemTime::UNIX_EPOCH);
+    recorder.see_clients(&[progress()], &view.snapshot, SystemTime::UNIX_EPOCH);
     let paths = api["paths"].as_object().unwrap();
     let described: BTreeSet<&str> = paths.keys().map(|path| path.trim_start_matches("/api/")).collect();
     assert_eq!(described, API.into_iter().collect());

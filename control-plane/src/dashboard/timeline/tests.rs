@@ -1,12 +1,12 @@
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use xds_server::{Resource, Snapshot};
 
 use super::*;
-use crate::dashboard::site::tests::envoy;
+use crate::dashboard::site::tests::progress;
 use crate::file;
 use crate::model::{self, Options};
 
@@ -72,17 +72,16 @@ fn a_client_is_told_when_it_comes_refuses_acknowledges_and_goes() {
     let timeline = Timeline::default();
     let lags = Lags::default();
     let mut recorder = Recorder::new(timeline.clone(), lags.clone());
-    let node = |mut client: ClientStream| {
-        client.node = Some(Node { id: "edge".to_owned(), ..Node::default() });
-        client
+    let refusing = Progress { node: Some(Node { id: "edge".to_owned(), ..Node::default() }), ..progress() };
+    let content = Progress { refusals: Vec::new(), ..refusing.clone() };
+    let having = |snapshot: &Snapshot, after: u64| {
+        let since = snapshot.born() + Duration::from_millis(after);
+        Progress { settled: Some((snapshot.version(), since)), ..content.clone() }
     };
-    let refusing = node(envoy());
-    let mut content = node(envoy());
-    content.types[0].resources.clear();
     let first = Snapshot::default();
     let second =
         first.next([Resource::from(&Cluster { name: "web".to_owned(), ..Cluster::default() })]).unwrap();
-    let mut see = |clients: &[ClientStream], snapshot: &Snapshot| {
+    let mut see = |clients: &[Progress], snapshot: &Snapshot| {
         let before = timeline.entries().len();
         recorder.see_clients(clients, snapshot, SystemTime::UNIX_EPOCH);
         let mut said: Vec<String> =
@@ -96,11 +95,12 @@ fn a_client_is_told_when_it_comes_refuses_acknowledges_and_goes() {
         ["edge connected from 10.0.0.1:1234", "edge refused cluster shop: it has <no> name"]
     );
     assert!(see(&[refusing], &first).is_empty(), "once");
-    assert_eq!(see(std::slice::from_ref(&content), &first).len(), 1, "it has all of the first");
+    assert_eq!(see(&[having(&first, 0)], &first).len(), 1, "it has all of the first");
     assert!(lags.all().is_empty(), "nobody knows since when");
-    let said = see(&[content], &second);
-    assert!(said.len() == 1 && said[0].contains(" ms after it was made"), "{said:?}");
-    assert_eq!(lags.all().len(), 1);
+    assert!(see(&[having(&first, 0)], &second).is_empty(), "it has not all of the second");
+    let said = see(&[having(&second, 7)], &second);
+    assert!(said.len() == 1 && said[0].ends_with(", 7 ms after it was made"), "{said:?}");
+    assert_eq!(lags.all().into_values().collect::<Vec<_>>(), [Duration::from_millis(7)]);
     assert_eq!(see(&[], &second), ["edge disconnected"]);
     assert!(lags.all().is_empty());
 }
