@@ -123,7 +123,11 @@ pub(crate) fn publisher() -> Publisher {
 }
 
 fn model_options() -> model::Options {
-    model::Options { label_prefix: "portolan".to_owned(), reserved_host: "dashboard.localhost".to_owned() }
+    model::Options {
+        label_prefix: "portolan".to_owned(),
+        reserved_host: "dashboard.localhost".to_owned(),
+        policies: Default::default(),
+    }
 }
 
 fn edge() -> EdgeOptions {

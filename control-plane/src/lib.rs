@@ -21,6 +21,7 @@ pub mod matching;
 pub mod model;
 pub mod naming;
 pub mod overrides;
+pub mod policies;
 pub mod provider;
 pub mod publish;
 pub mod runtime;

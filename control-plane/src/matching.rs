@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 use regex::Regex;
 
 use crate::model::matching::{HeaderMatch, Match, PathMatch, TextMatch};
-use crate::model::{Host, Route, Topology};
+use crate::model::{Host, Route, Site, Topology};
 
 /// A request, as far as routes look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// The host, in lower case and without its port.
     pub host: String,
+    /// Whether it comes over TLS.
+    pub secure: bool,
+    /// The port, where it is said.
+    pub port: Option<u16>,
     /// The path as it is sent, without the query.
     pub path: String,
     /// The query's parameters as they are sent, in their order.
@@ -41,10 +45,11 @@ impl Question {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let host = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => authority,
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, port.parse().ok()),
+            _ => (authority, None),
         };
+        let secure = url.starts_with("https://");
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
         if host.is_empty() || !host.bytes().all(is_name) {
@@ -59,7 +64,8 @@ impl Question {
         if let Some(wrong) = path.chars().find(|c| c.is_whitespace() || c.is_control()) {
             return Err(format!("a path has no {wrong:?}; write %20 for a space"));
         }
-        Ok(Self { host, path: path.to_owned(), query, method: "GET".to_owned(), headers: BTreeMap::new() })
+        let (path, method) = (path.to_owned(), "GET".to_owned());
+        Ok(Self { host, secure, port, path, query, method, headers: BTreeMap::new() })
     }
 
     /// The same by this method.
@@ -74,7 +80,7 @@ impl Question {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict<'a> {
     /// Whose routes are asked; nothing where no container claims the host or a wildcard that covers it.
-    pub host: Option<Host>,
+    pub host: Option<Site>,
     /// The path that routes are asked for: with one spelling for what means the same.
     pub path: String,
     /// Those routes in order, and what each says.
@@ -115,15 +121,17 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
     let (unescaped, is_escaped) = unescape_slashes(&question.path);
     let path = normalize(&unescaped);
     let ended = |host, path, outcome| Verdict { host, path, asked: Vec::new(), outcome };
-    let host = Host::Exact(question.host.clone());
+    let entry = topology.policies.entry_at(question.secure, question.port).into();
+    let site = Site { entry, host: Host::Exact(question.host.clone()) };
     if is_escaped {
         return ended(None, path, Outcome::Redirected);
     }
-    if question.host == dashboard_host.to_ascii_lowercase() {
-        return ended(Some(host), path, Outcome::Dashboard);
+    if question.host == dashboard_host.to_ascii_lowercase() && topology.policies.shows_dashboard(&site.entry)
+    {
+        return ended(Some(site), path, Outcome::Dashboard);
     }
     // One virtual host alone is asked: the name's own, else the longest wildcard's (Envoy, "VirtualHost.domains").
-    let Some(host) = host.covering().into_iter().find(|host| topology.hosts.contains_key(host)) else {
+    let Some(host) = site.covering().into_iter().find(|host| topology.hosts.contains_key(host)) else {
         return ended(None, path, Outcome::UnknownHost);
     };
     let mut winner = None;
@@ -277,8 +285,11 @@ mod tests {
             dev: {labels: {portolan.host: shop.localhost, portolan.path: /h, portolan.header.x-dev: "yes"}, endpoints: ["127.0.0.1:7"]}
             non: {labels: {portolan.host: shop.localhost, portolan.path: /n, portolan.header.x-dev: "!yes"}, endpoints: ["127.0.0.1:8"]}
             ids: {labels: {portolan.host: ids.localhost, portolan.path: "~/[0-9]+"}, endpoints: ["127.0.0.1:4"]}"#;
-        let options =
-            Options { label_prefix: "portolan".to_owned(), reserved_host: "dashboard.localhost".to_owned() };
+        let options = Options {
+            label_prefix: "portolan".to_owned(),
+            reserved_host: "dashboard.localhost".to_owned(),
+            policies: Arc::default(),
+        };
         model::build(&Arc::new(crate::file::parse(services).unwrap()), &options, None).topology
     }
 

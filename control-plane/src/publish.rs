@@ -12,6 +12,7 @@ use xds_server::{Kind, Resource, Snapshot};
 use crate::inventory::Inventory;
 use crate::model::{self, Model, Problem};
 use crate::overrides::OverridesSender;
+use crate::policies::{self, PoliciesReceiver};
 use crate::provider::InventoryReceiver;
 use crate::timing::Timing;
 use crate::translate::{self, EdgeOptions};
@@ -33,13 +34,31 @@ pub type ViewReceiver = watch::Receiver<Option<Arc<View>>>;
 pub struct Publisher {
     model: model::Options,
     edge: EdgeOptions,
+    policies: Option<PoliciesReceiver>,
+    /// What is wrong with the policies file.
+    problems: Arc<Vec<Problem>>,
 }
 
 impl Publisher {
     /// A publisher with these settings.
     #[must_use]
-    pub const fn new(model: model::Options, edge: EdgeOptions) -> Self {
-        Self { model, edge }
+    pub fn new(model: model::Options, edge: EdgeOptions) -> Self {
+        Self { model, edge, policies: None, problems: Arc::default() }
+    }
+
+    /// The same, by the policies that come from there.
+    #[must_use]
+    pub fn following(mut self, policies: PoliciesReceiver) -> Self {
+        self.policies = Some(policies);
+        self
+    }
+
+    /// Takes up the newest policies.
+    fn take_up_policies(&mut self) {
+        if let Some(receiver) = &mut self.policies {
+            let policies::State { policies, problems } = receiver.borrow_and_update().clone();
+            (self.model.policies, self.problems) = (policies, problems);
+        }
     }
 
     /// The view that follows `previous`, one of this publisher's own.
@@ -58,7 +77,11 @@ impl Publisher {
         event: Option<Instant>,
         previous: Option<&View>,
     ) -> anyhow::Result<View> {
-        let model = model::build(inventory, &self.model, previous.map(|view| &view.model));
+        let mut model = model::build(inventory, &self.model, previous.map(|view| &view.model));
+        if !self.problems.is_empty() {
+            model.problems.extend(self.problems.iter().cloned());
+            model.problems.sort();
+        }
         let first = Snapshot::default();
         let last = previous.map_or(&first, |view| &view.snapshot);
         let snapshot = last.next(self.resources(&model, previous));
@@ -78,29 +101,35 @@ impl Publisher {
             all.push(kept(Kind::Cluster).unwrap_or_else(|| resource(&translate::cluster(service))));
             all.push(kept(Kind::Endpoint).unwrap_or_else(|| resource(&translate::assignment(service))));
         }
-        let routes = before.filter(|before| Arc::ptr_eq(&before.hosts, &now.hosts));
-        let routes = routes.and_then(|_| kept(Kind::Route, translate::ROUTES));
-        all.push(routes.unwrap_or_else(|| resource(&translate::routes(now, &self.edge))));
-        let clusters = [model::ADMIN_SERVICE, translate::DASHBOARD].map(|name| kept(Kind::Cluster, name));
-        match (clusters, kept(Kind::Listener, translate::LISTENER)) {
-            ([Some(admin), Some(dashboard)], Some(listener)) => all.extend([admin, dashboard, listener]),
-            _ => {
-                let settled = translate::settled(&self.edge);
+        let same_policies = before.filter(|before| before.policies == now.policies);
+        let same_hosts = same_policies.filter(|before| Arc::ptr_eq(&before.hosts, &now.hosts));
+        for entry in now.policies.entry_points.keys() {
+            let routes = same_hosts.and_then(|_| kept(Kind::Route, &translate::listener_name(entry)));
+            all.push(routes.unwrap_or_else(|| resource(&translate::routes(now, &self.edge, entry))));
+        }
+        match previous.filter(|_| same_policies.is_some()) {
+            Some(previous) => {
+                let clusters = [model::ADMIN_SERVICE, translate::DASHBOARD];
+                all.extend(clusters.into_iter().filter_map(|name| kept(Kind::Cluster, name)));
+                all.extend(previous.snapshot.section(Kind::Listener).values().cloned());
+            }
+            None => {
+                let settled = translate::settled(&self.edge, &now.policies);
                 all.extend(settled.clusters.iter().map(resource));
-                all.push(resource(&settled.listener));
+                all.extend(settled.listeners.iter().map(resource));
             }
         }
         all
     }
 
-    /// Publishes a view for each inventory that comes in and for each decision, until `stop` is cancelled or the
+    /// Publishes a view for each inventory that comes in, for each decision, and when the policies change, until `stop` is cancelled or the
     /// provider ends. Decisions about workloads that are gone are dropped.
     ///
     /// # Errors
     ///
     /// None so far; the type is that of every part the runtime watches over.
     pub async fn run(
-        self,
+        mut self,
         mut inventories: InventoryReceiver,
         timing: Timing,
         overrides: OverridesSender,
@@ -110,6 +139,7 @@ impl Publisher {
     ) -> anyhow::Result<()> {
         let mut decisions = overrides.subscribe();
         loop {
+            self.take_up_policies();
             let (inventory, event) = timing.events.take_up(&mut inventories);
             if let Some(inventory) = inventory {
                 overrides.send_if_modified(|overrides| overrides.forget(&inventory));
@@ -122,6 +152,7 @@ impl Publisher {
                 () = stop.cancelled() => return Ok(()),
                 // It cannot fail: this is a sender too.
                 _ = decisions.changed() => {}
+                () = newer(&mut self.policies) => {}
                 changed = inventories.changed() => if changed.is_err() {
                     // The provider has ended; what it said last stands until the control plane stops.
                     stop.cancelled().await;
@@ -156,6 +187,16 @@ impl Publisher {
         views.send_replace(Some(Arc::new(view)));
         changed
     }
+}
+
+/// Waits for newer policies; for ever where there is nobody to bring any.
+async fn newer(policies: &mut Option<PoliciesReceiver>) {
+    if let Some(policies) = policies
+        && policies.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn log_change(view: &View) {

@@ -18,6 +18,7 @@ use crate::dashboard;
 use crate::docker::DockerProvider;
 use crate::file::FileProvider;
 use crate::overrides::{self, OverridesSender};
+use crate::policies::PoliciesFile;
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::Publisher;
 use crate::state::{DecisionsFile, Keeper};
@@ -50,6 +51,8 @@ pub struct Config {
     pub source: Source,
     /// What turns facts into configuration.
     pub publisher: Publisher,
+    /// What the administrator says, if there is a file of it.
+    pub policies: Option<PoliciesFile>,
     /// Where the last view is kept for a start without the source, if it is.
     pub state_file: Option<PathBuf>,
     /// How long the source may leave a view unconfirmed before the control plane calls itself not ready; zero is for ever.
@@ -88,7 +91,15 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let decisions = overrides.subscribe();
     parts.spawn(overrides::keep(overrides.clone(), view_rx.clone(), decisions_file, parts_stop.clone()));
     let dashboard_inventories = inventories.clone();
-    parts.spawn(config.publisher.run(
+    let publisher = match config.policies {
+        Some(file) => {
+            let publisher = config.publisher.following(file.subscribe());
+            parts.spawn(file.run(parts_stop.clone()));
+            publisher
+        }
+        None => config.publisher,
+    };
+    parts.spawn(publisher.run(
         inventories,
         timing.clone(),
         overrides,

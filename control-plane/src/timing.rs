@@ -67,6 +67,7 @@ mod tests {
         let model = model::Options {
             label_prefix: "portolan".to_owned(),
             reserved_host: "dashboard.localhost".to_owned(),
+            policies: Default::default(),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 1));
         let edge = EdgeOptions {

@@ -48,7 +48,10 @@ fn containers_become_the_resources_in_the_golden_files() {
 }
 
 fn resources(case: &Case, in_full: bool) -> String {
-    let options = support::options();
+    let mut options = support::options();
+    if let Some(text) = &case.policies {
+        options.policies = Arc::new(portolan::policies::parse(text).unwrap());
+    }
     let build =
         |containers, previous| model::build(&Arc::new(support::inventory(containers)), &options, previous);
     let before = case.before.as_ref().map(|containers| build(containers, None));
@@ -56,6 +59,11 @@ fn resources(case: &Case, in_full: bool) -> String {
     let resources = translate::translate(&topology, &support::edge());
     let printer = Printer::new();
     let hosts = resources.routes.iter().flat_map(|routes| &routes.virtual_hosts);
+    let by_entry = resources
+        .routes
+        .iter()
+        .map(|routes| (&routes.name, routes.virtual_hosts.iter().map(|host| &host.name).collect::<Vec<_>>()))
+        .collect::<std::collections::BTreeMap<_, _>>();
     let in_detail = in_full || case.in_detail;
     let hosts: Vec<Value> = hosts
         .filter(|host| in_full || !host.name.starts_with("portolan:"))
@@ -76,6 +84,9 @@ fn resources(case: &Case, in_full: bool) -> String {
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let mut all =
         json!({ "problems": problems, "endpoints": endpoints, "clusters": clusters, "hosts": hosts });
+    if case.policies.is_some() {
+        all["hosts by entry point"] = json!(by_entry);
+    }
     if in_full {
         all["listeners"] = resources.listeners.iter().map(|listener| printer.value(listener)).collect();
     }

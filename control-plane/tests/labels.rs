@@ -12,7 +12,8 @@ use std::path::Path;
 
 use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::label::{self, Claims, HealthRule, KEYS};
-use portolan::model::{Host, PathMatch, Problem};
+use portolan::model::{PathMatch, Problem};
+use portolan::policies::Policies;
 
 fn read(labels: &[(&str, &str)], prefix: &str) -> (Claims, Vec<Problem>) {
     let labels: BTreeMap<String, String> =
@@ -30,7 +31,7 @@ fn read(labels: &[(&str, &str)], prefix: &str) -> (Claims, Vec<Problem>) {
         health: Health::None,
         created: 0,
     };
-    label::read(&workload, prefix)
+    label::read(&workload, prefix, &Policies::default())
 }
 
 fn right(labels: &[(&str, &str)]) -> Claims {
@@ -41,7 +42,7 @@ fn right(labels: &[(&str, &str)]) -> Claims {
 
 fn hosts(value: &str) -> Vec<String> {
     let claims = right(&[("portolan.host", value)]);
-    claims.routes["default"].as_ref().unwrap().hosts.iter().map(Host::to_string).collect()
+    claims.routes["default"].as_ref().unwrap().sites.iter().map(|site| site.host.to_string()).collect()
 }
 
 fn path(value: &str) -> PathMatch {

@@ -43,6 +43,7 @@ impl Plane {
             },
             source: Source::Docker(format!("unix://{}", folder.join("docker.sock").display())),
             publisher: Publisher::new(support::options(), support::edge()),
+            policies: None,
             state_file: Some(folder.join("state")),
             max_view_age: Duration::from_secs(180),
         };

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use portolan::inventory::{Health, Inventory, Placement, State, Workload, WorkloadId};
 use portolan::model::label::{self, Claims, KEYS};
-use portolan::model::{self, Host};
+use portolan::model::{self, Host, Site};
+use portolan::policies::Policies;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use support::values::values;
@@ -35,7 +36,7 @@ fn workload(labels: BTreeMap<String, String>) -> Workload {
 fn claims(key: &str, value: &str) -> Claims {
     let host = ("portolan.routes.other.host".to_owned(), "a".to_owned());
     let labels = [host, (format!("portolan.{key}"), value.to_owned())].into();
-    label::read(&workload(labels), "portolan").0
+    label::read(&workload(labels), "portolan", &Policies::default()).0
 }
 
 /// A key, and a value that is one of it, or nearly.
@@ -106,7 +107,7 @@ proptest! {
     fn a_value_that_does_not_read_is_a_problem_that_says_where(labels in vec(label(), 1..5)) {
         let labels: BTreeMap<String, String> =
             labels.into_iter().map(|(key, value)| (format!("portolan.{key}"), value)).collect();
-        let (_, problems) = label::read(&workload(labels.clone()), "portolan");
+        let (_, problems) = label::read(&workload(labels.clone()), "portolan", &Policies::default());
         for problem in &problems {
             prop_assert!(!problem.reason.is_empty() && !problem.fix.is_empty());
             if let Some(place) = problem.place {
@@ -130,7 +131,7 @@ proptest! {
         });
         let inventory: Inventory = [workload(labels.collect())].into_iter().collect();
         let topology = model::build(&Arc::new(inventory), &support::options(), None).topology;
-        let host = Host::Exact("a.localhost".to_owned());
+        let host = Site::web(Host::Exact("a.localhost".to_owned()));
         let found: Vec<String> = topology.hosts[&host].iter().map(|route| route.name.clone()).collect();
         // Of those that ask for the same one is left: which one is not this property's question.
         let mut wanted: Vec<(&String, &BTreeMap<&str, &str>)> = routes.iter().collect();

@@ -161,7 +161,11 @@ mod tests {
         let text = r#"services:
             one: {labels: {portolan.host: w, portolan.service: web, portolan.version: v1, portolan.weight: "90"}, endpoints: ["127.0.0.1:1"]}
             two: {labels: {portolan.host: w, portolan.service: web, portolan.version: v2, portolan.weight: "10"}, endpoints: ["127.0.0.1:2"]}"#;
-        let options = Options { label_prefix: "portolan".to_owned(), reserved_host: "d".to_owned() };
+        let options = Options {
+            label_prefix: "portolan".to_owned(),
+            reserved_host: "d".to_owned(),
+            policies: Default::default(),
+        };
         let inventory = Arc::new(file::parse(text).unwrap());
         let model = model::build(&inventory, &options, None);
         let view = View { model, snapshot: Arc::new(Snapshot::default()) };

@@ -112,11 +112,12 @@ fn to_asked(asked: explain::Asked) -> pb::AskedRoute {
 
 fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb::GetViewResponse {
     let services = view.model.topology.services.values().map(|service| to_service(service, decisions));
-    let routes = view.model.topology.routes_in_order().map(|(host, route)| pb::Route {
+    let routes = view.model.topology.routes_in_order().map(|(site, route)| pb::Route {
         name: route.name.clone(),
-        host: host.to_string(),
+        host: site.host.to_string(),
         path: route.matches.to_string(),
         service: route.service.to_string(),
+        entry_point: site.entry.to_string(),
     });
     let problems = view.model.problems.iter().map(|problem| pb::Problem {
         workload: problem.workload.clone(),

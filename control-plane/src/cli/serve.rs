@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +10,7 @@ use clap::Args;
 use super::access::AdminAccess;
 use crate::dashboard;
 use crate::model;
+use crate::policies::PoliciesFile;
 use crate::publish::Publisher;
 use crate::runtime::{self, Config, Source};
 use crate::translate::{EdgeOptions, HostPort};
@@ -37,6 +39,11 @@ pub(super) struct Serve {
     /// Read services from this file instead of Docker; it is watched, and a faulty edit leaves the last good one standing.
     #[arg(long, env = "PORTOLAN_FILE", value_name = "FILE")]
     file: Option<PathBuf>,
+
+    /// What labels may name and what holds where none says (docs/policies.md): entry points, hosts of projects, defaults, the access
+    /// log. It is watched, and a faulty edit leaves the last good one standing.
+    #[arg(long, env = "PORTOLAN_POLICIES", value_name = "FILE")]
+    policies: Option<PathBuf>,
 
     /// The address on which Envoy listens for HTTP, as seen from Envoy.
     #[arg(long, env = "PORTOLAN_EDGE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
@@ -86,8 +93,12 @@ impl Serve {
             dashboard_at: self.dashboard_at,
             envoy_admin: self.envoy_admin,
         };
-        let model =
-            model::Options { label_prefix: self.label_prefix, reserved_host: edge.dashboard_host.clone() };
+        let policies = self.policies.map(PoliciesFile::open).transpose()?;
+        let model = model::Options {
+            label_prefix: self.label_prefix,
+            reserved_host: edge.dashboard_host.clone(),
+            policies: Arc::default(),
+        };
         let config = Config {
             listen: self.listen,
             access: self.admin.at(self.listen)?,
@@ -98,6 +109,7 @@ impl Serve {
             },
             source,
             publisher: Publisher::new(model, edge),
+            policies,
             state_file: self.state_file,
             max_view_age: self.max_view_age,
         };

@@ -72,7 +72,7 @@ impl Map {
     /// Services in the order in which hosts lead to them, each in a band as high as its routes or its members need.
     pub(crate) fn of(picture: &Picture) -> Self {
         let mut map = Self::empty();
-        let mut hosts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut hosts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for service in in_order(picture) {
             let top = map.rows;
             let routes: Vec<&Route> =
@@ -88,7 +88,7 @@ impl Map {
             let first = top + (height - routes.len()) / 2;
             for (row, route) in (first..).zip(routes) {
                 map.route_lines.push(Line::new(row, at, route.state));
-                hosts.entry(&route.host).or_default().push(row);
+                hosts.entry(shown(route)).or_default().push(row);
                 put(&mut map.routes, row, route.clone());
             }
             let first = top + (height - members.len()) / 2;
@@ -124,21 +124,21 @@ impl Map {
     }
 
     /// Each host in the middle of its routes, or as near below as there is room.
-    fn place_hosts(&mut self, hosts: BTreeMap<&str, Vec<usize>>) {
-        let mut hosts: Vec<(&str, Vec<usize>)> = hosts.into_iter().collect();
+    fn place_hosts(&mut self, hosts: BTreeMap<String, Vec<usize>>) {
+        let mut hosts: Vec<(String, Vec<usize>)> = hosts.into_iter().collect();
         let middle = |rows: &[usize]| rows.iter().sum::<usize>() / rows.len().max(1);
-        hosts.sort_by_key(|(host, rows)| (middle(rows), *host));
+        hosts.sort_by_cached_key(|(host, rows)| (middle(rows), host.clone()));
         for (host, rows) in hosts {
             let at = middle(&rows).max(self.hosts.len());
             let routes: Vec<&Route> = rows.iter().filter_map(|row| self.routes.get(*row)?.as_ref()).collect();
             let state = worst(routes.iter().map(|route| route.state));
             let card = HostCard {
-                host: host.to_owned(),
+                // A wildcard is no place to go to, nor is another entry point known to be published.
+                open: !host.contains(['*', ' ']),
+                host,
                 state,
                 routes: routes.len(),
                 one_route: routes.len() == 1,
-                // A wildcard is no place to go to.
-                open: !host.contains('*'),
             };
             self.host_lines
                 .extend(rows.iter().zip(&routes).map(|(row, route)| Line::new(at, *row, route.state)));
@@ -150,6 +150,14 @@ impl Map {
 impl MemberCard {
     fn state(&self) -> &'static str {
         self.member.as_ref().map_or("more", |member| member.state)
+    }
+}
+
+/// A host as it is shown, with its entry point.
+fn shown(route: &Route) -> String {
+    match &route.entry_point {
+        Some(entry) => format!("{} at {entry}", route.host),
+        None => route.host.clone(),
     }
 }
 

@@ -23,6 +23,8 @@ use tracing::{info, warn};
 use crate::provider::{Outlet, Provider};
 
 pub use schema::parse;
+pub(crate) use schema::place;
+pub(crate) use watch::Changes;
 
 /// Reads a services file each time it changes.
 #[derive(Debug)]

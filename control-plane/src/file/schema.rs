@@ -74,7 +74,11 @@ enum HealthEntry {
 ///
 /// `line:column: what is wrong`, ready to follow the file's name and a colon.
 pub fn parse(text: &str) -> Result<Inventory, String> {
-    let file: ServicesFile = serde_saphyr::from_str(text).map_err(|error| place(&error))?;
+    let file: ServicesFile = serde_saphyr::from_str(text).map_err(|error| {
+        let (place, message) = place(&error);
+        let (line, column) = place.unwrap_or((1, 1));
+        format!("{line}:{column}: {message}")
+    })?;
     let mut inventory = Inventory::default();
     for (service, entry) in file.services {
         let labels: BTreeMap<String, String> =
@@ -140,7 +144,8 @@ fn workload(
     }
 }
 
-fn place(error: &serde_saphyr::Error) -> String {
+/// Line and column, from 1, and what is wrong there.
+pub(crate) fn place(error: &serde_saphyr::Error) -> (Option<(u64, u64)>, String) {
     let message = error.to_string();
     // The first line is the message; it begins with the place, which is said once already.
     let message = message.lines().next().unwrap_or_default();
@@ -151,8 +156,5 @@ fn place(error: &serde_saphyr::Error) -> String {
         Some((place, rest)) if place.starts_with("line ") => rest,
         _ => message,
     };
-    match error.location() {
-        Some(at) => format!("{}:{}: {message}", at.line(), at.column()),
-        None => format!("1:1: {message}"),
-    }
+    (error.location().map(|at| (at.line(), at.column())), message.to_owned())
 }

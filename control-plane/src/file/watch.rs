@@ -12,13 +12,13 @@ use tokio::time::Instant;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A source of hints; it ends its watch when it is dropped.
-pub(super) struct Changes {
+pub(crate) struct Changes {
     hints: mpsc::Receiver<Instant>,
     _watcher: RecommendedWatcher,
 }
 
 impl Changes {
-    pub(super) fn of(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
         // One waiting hint says as much as many; the first one says when it began.
         let (sender, hints) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -36,7 +36,7 @@ impl Changes {
     }
 
     /// Waits for the next hint, and says when it came: nothing where it is only time to look again.
-    pub(super) async fn next(&mut self) -> Option<Instant> {
+    pub(crate) async fn next(&mut self) -> Option<Instant> {
         tokio::time::timeout(LOOK_AGAIN, self.hints.recv()).await.ok().flatten()
     }
 }

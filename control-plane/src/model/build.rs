@@ -16,7 +16,7 @@ use super::mirrors::Mirrors;
 use super::options::BackendOptions;
 use super::problem::Problem;
 use super::routes::{self, Contests};
-use super::topology::{Host, Hosts, Route, Service, ServiceName, Share, Topology};
+use super::topology::{Hosts, Route, Service, ServiceName, Share, Site, Topology};
 
 /// The cluster of Envoy's own admin pages (translate): no service may have its name.
 pub const ADMIN_SERVICE: &str = "envoy-admin";
@@ -98,7 +98,8 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
         contests,
         dead_ends,
     };
-    Model { topology: Topology { services, hosts }, problems, made_of: Some(made_of) }
+    let topology = Topology { services, hosts, policies: Arc::clone(&options.policies) };
+    Model { topology, problems, made_of: Some(made_of) }
 }
 
 /// The workloads by service. A group that none of the changes is about is the last one's own.
@@ -184,7 +185,7 @@ fn routes(
 }
 
 /// The routes of a host; as they stood, where they are the same.
-fn shared(host: Host, routes: Vec<Route>, before: &Topology) -> (Host, Arc<Vec<Route>>) {
+fn shared(host: Site, routes: Vec<Route>, before: &Topology) -> (Site, Arc<Vec<Route>>) {
     let same = before.hosts.get(&host).filter(|old| ***old == routes);
     let routes = same.cloned().unwrap_or_else(|| Arc::new(routes));
     (host, routes)
@@ -205,7 +206,7 @@ fn touched_hosts<'a>(
     last: &'a BTreeMap<ServiceName, Arc<Group>>,
     groups: &'a BTreeMap<ServiceName, Arc<Group>>,
     before: &'a Topology,
-) -> BTreeSet<&'a Host> {
+) -> BTreeSet<&'a Site> {
     let differs = |service: &ServiceName, bid: &Bids<'_>, others: &BTreeMap<ServiceName, Arc<Group>>| {
         others.get(service).is_none_or(|other| Bids(other) != *bid)
     };
@@ -216,10 +217,10 @@ fn touched_hosts<'a>(
         return BTreeSet::new();
     }
     let claims = changed.iter().flat_map(|(_, bid)| &bid.0.bids).filter_map(|bid| bid.claim.as_ref());
-    let asked = claims.flat_map(|claim| &claim.route.hosts);
+    let asked = claims.flat_map(|claim| &claim.route.sites);
     let names: BTreeSet<&ServiceName> = changed.iter().map(|(service, _)| *service).collect();
     let had = before.routes_in_order().filter(|(_, route)| names.contains(&route.service));
-    asked.chain(had.map(|(host, _)| host)).collect()
+    asked.chain(had.map(|(site, _)| site)).collect()
 }
 
 /// The groups that ask for a route.

@@ -25,7 +25,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn read(workload: &Arc<Workload>, options: &Options) -> Self {
-        let (mut claims, mut problems) = label::read(workload, &options.label_prefix);
+        let (mut claims, mut problems) = label::read(workload, &options.label_prefix, &options.policies);
         let name = service_name(workload, &claims);
         let asks = !claims.routes.is_empty() || claims.offered;
         if asks && (name == ADMIN_SERVICE || !label::is_service_name(&name)) {
@@ -169,6 +169,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// The Compose project it belongs to, if to one.
+    pub(super) fn project(&self) -> Option<&str> {
+        self.members.first()?.workload.project.as_deref()
+    }
+
     pub(super) fn of(service: &ServiceName, mut members: Vec<Member>, options: &Options) -> Self {
         members.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
         let mut problems: Vec<Problem> =

@@ -20,11 +20,15 @@ mod problem;
 mod routes;
 mod topology;
 
+use std::sync::Arc;
+
+use crate::policies::Policies;
+
 pub use build::{ADMIN_SERVICE, Model, build};
 pub use matching::{HeaderMatch, Match, PathMatch, TextMatch};
 pub use problem::Problem;
 pub use topology::{
-    Absence, Absent, Endpoint, EndpointState, Host, Hosts, Route, Service, ServiceName, Share, Topology,
+    Absence, Absent, Endpoint, EndpointState, Host, Hosts, Route, Service, ServiceName, Share, Site, Topology,
 };
 
 /// Settings of the model.
@@ -34,6 +38,8 @@ pub struct Options {
     pub label_prefix: String,
     /// A host name that is taken already, by the dashboard: no container may claim it.
     pub reserved_host: String,
+    /// What the administrator says.
+    pub policies: Arc<Policies>,
 }
 
 impl Options {

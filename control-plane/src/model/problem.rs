@@ -32,7 +32,7 @@ impl Problem {
     }
 
     /// One of the workload with this name and id.
-    pub(super) fn of(
+    pub(crate) fn of(
         workload: String,
         id: WorkloadId,
         reason: impl Into<String>,

@@ -9,10 +9,10 @@ use super::label::{DEFAULT_ROUTE, label_of};
 use super::matching::Match;
 use super::mirrors::Mirrors;
 use super::problem::Problem;
-use super::topology::{Host, Route, ServiceName, Topology};
+use super::topology::{Route, ServiceName, Site, Topology};
 
 /// What is wrong with what services ask for, by the host they ask it of.
-pub(super) type Contests = BTreeMap<Host, Vec<Problem>>;
+pub(super) type Contests = BTreeMap<Site, Vec<Problem>>;
 
 /// The routes of some hosts, or of all where `only` names none: each in the order in which they are matched, and what is wrong
 /// with what the services ask for there. What becomes of one host depends on nothing that is asked of another.
@@ -26,14 +26,22 @@ pub(super) fn settle<'a>(
     mirrors: &'a Mirrors,
     options: &'a Options,
     previous: &'a Topology,
-    only: Option<&BTreeSet<&Host>>,
-) -> (BTreeMap<Host, Vec<Route>>, Contests) {
-    let is_asked = |host: &Host| only.is_none_or(|only| only.contains(host));
-    let stood = || previous.routes_in_order().filter(|(host, _)| is_asked(host));
+    only: Option<&BTreeSet<&Site>>,
+) -> (BTreeMap<Site, Vec<Route>>, Contests) {
+    let is_asked = |host: &Site| only.is_none_or(|only| only.contains(host));
+    // What the policies file has given to another project since is not kept either.
+    let may = |site: &Site, service: &ServiceName| {
+        let project = groups.get(service).and_then(|group| group.project());
+        options.policies.refusal(project, &site.host).is_none()
+    };
+    let stood = || {
+        let asked = previous.routes_in_order().filter(|(host, _)| is_asked(host));
+        asked.filter(|(host, route)| may(host, &route.service))
+    };
     let mut contests = Contests::new();
     let holders = stood().map(|(host, route)| ((host, &route.matches), &route.service)).collect();
     let mut contest = Contest { options, mirrors, candidates: BTreeMap::new(), holders };
-    let mut kept: BTreeMap<&str, Vec<(&Host, &Route)>> = BTreeMap::new();
+    let mut kept: BTreeMap<&str, Vec<(&Site, &Route)>> = BTreeMap::new();
     for (host, route) in stood() {
         kept.entry(&route.name).or_default().push((host, route));
     }
@@ -42,7 +50,7 @@ pub(super) fn settle<'a>(
     {
         match &bid.claim {
             Some(claim) => {
-                for host in claim.route.hosts.iter().filter(|host| is_asked(host)) {
+                for host in claim.route.sites.iter().filter(|host| is_asked(host)) {
                     contest.enter(service, &bid.name, host, claim, &mut contests);
                 }
             }
@@ -77,8 +85,8 @@ struct Candidate<'a> {
 struct Contest<'a> {
     options: &'a Options,
     mirrors: &'a Mirrors,
-    candidates: BTreeMap<(Host, Match), Vec<Candidate<'a>>>,
-    holders: BTreeMap<(&'a Host, &'a Match), &'a ServiceName>,
+    candidates: BTreeMap<(Site, Match), Vec<Candidate<'a>>>,
+    holders: BTreeMap<(&'a Site, &'a Match), &'a ServiceName>,
 }
 
 impl<'a> Contest<'a> {
@@ -87,14 +95,19 @@ impl<'a> Contest<'a> {
         &mut self,
         service: &ServiceName,
         name: &'a str,
-        host: &Host,
+        host: &Site,
         claim: &'a Claimed,
         contests: &mut Contests,
     ) {
-        if *host == self.options.dashboard() {
-            let reason = format!("{host} is the host of the dashboard, and no container may stand in for it");
+        if host.host == self.options.dashboard() {
+            let reason =
+                format!("{} is the host of the dashboard, and no container may stand in for it", host.host);
             let fix = "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST";
             contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
+            return;
+        }
+        if let Some((reason, fix)) = self.options.policies.refusal(claim.project.as_deref(), &host.host) {
+            contests.entry(host.clone()).or_default().push(problem(claim, reason, &fix));
             return;
         }
         let matches = &claim.route.matches;
@@ -112,7 +125,7 @@ impl<'a> Contest<'a> {
     }
 
     /// Lets a route stand as it was, unless its service asks for that place itself.
-    fn keep(&mut self, host: &Host, route: &Route, away: bool) {
+    fn keep(&mut self, host: &Site, route: &Route, away: bool) {
         let place = self.candidates.entry((host.clone(), route.matches.clone())).or_default();
         if place.iter().all(|other| other.route.service != route.service) {
             place.push(Candidate { route: route.clone(), claim: None, held: true, away });
@@ -120,8 +133,8 @@ impl<'a> Contest<'a> {
     }
 
     /// One candidate for each place, in the order in which they are matched.
-    fn decide(mut self, contests: &mut Contests) -> BTreeMap<Host, Vec<Route>> {
-        let mut hosts: BTreeMap<Host, Vec<Candidate<'a>>> = BTreeMap::new();
+    fn decide(mut self, contests: &mut Contests) -> BTreeMap<Site, Vec<Route>> {
+        let mut hosts: BTreeMap<Site, Vec<Candidate<'a>>> = BTreeMap::new();
         for ((host, matches), mut candidates) in std::mem::take(&mut self.candidates) {
             candidates.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
             let mut candidates = candidates.into_iter();
@@ -139,7 +152,7 @@ impl<'a> Contest<'a> {
             }
             hosts.entry(host).or_default().push(winner);
         }
-        let sorted = |(host, candidates): (Host, Vec<Candidate<'a>>)| {
+        let sorted = |(host, candidates): (Site, Vec<Candidate<'a>>)| {
             let (routes, problems) = self.sorted(candidates);
             if !problems.is_empty() {
                 contests.entry(host.clone()).or_default().extend(problems);

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::matching::Match;
 use super::options::{BackendOptions, RouteOptions};
 use crate::inventory::WorkloadId;
+use crate::policies::{EntryName, Policies, WEB};
 
 /// Routes by host, each list in the order in which it is matched.
-pub type Hosts = BTreeMap<Host, Arc<Vec<Route>>>;
+pub type Hosts = BTreeMap<Site, Arc<Vec<Route>>>;
 
 /// Everything that is routed, and where to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,22 +21,29 @@ pub struct Topology {
     pub services: BTreeMap<ServiceName, Arc<Service>>,
     /// Routes by host. What did not change is shared with the topology before, list by list.
     pub hosts: Arc<Hosts>,
+    /// What the administrator says: entry points, and what else a label can name.
+    pub policies: Arc<Policies>,
 }
 
 impl Topology {
-    /// Every route with its host, hosts in order of their names, routes in the order in which they are matched.
-    pub fn routes_in_order(&self) -> impl Iterator<Item = (&Host, &Route)> {
-        self.hosts.iter().flat_map(|(host, routes)| routes.iter().map(move |route| (host, route)))
+    /// Every route with its host, hosts in order of entry points and names, routes in the order in which they are matched.
+    pub fn routes_in_order(&self) -> impl Iterator<Item = (&Site, &Route)> {
+        self.hosts.iter().flat_map(|(site, routes)| routes.iter().map(move |route| (site, route)))
+    }
+
+    /// The hosts of one entry point, in order of their names.
+    pub fn sites<'a>(&'a self, entry: &'a str) -> impl Iterator<Item = &'a Site> {
+        self.hosts.keys().filter(move |site| &*site.entry == entry)
     }
 
     /// The routes that a request for `host` is offered, in order: those of the host itself, then those of the
     /// wildcards that cover it, the longer ones first; a higher priority comes before all that. What follows a route that takes every request is left out.
     #[must_use]
-    pub fn routes_of(&self, host: &Host) -> Vec<&Route> {
-        let covering = host.covering();
+    pub fn routes_of(&self, site: &Site) -> Vec<&Route> {
+        let covering = site.covering();
         let mut routes: Vec<&Route> = covering
             .iter()
-            .filter_map(|host| self.hosts.get(host))
+            .filter_map(|site| self.hosts.get(site))
             .flat_map(|routes| routes.iter())
             .collect();
         // Keeps the order of hosts among equals.
@@ -155,6 +163,39 @@ pub enum EndpointState {
     Ready,
     /// Finishing what it has.
     Draining,
+}
+
+/// A host at an entry point: to Envoy, a virtual host of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// The entry point.
+    pub entry: EntryName,
+    /// The names it answers for there.
+    pub host: Host,
+}
+
+impl Site {
+    /// `host` at the entry point that is always there.
+    #[must_use]
+    pub fn web(host: Host) -> Self {
+        Self { entry: WEB.into(), host }
+    }
+
+    /// This one, and the wildcards of the same entry point under which every request for it comes too, the more specific
+    /// before the less.
+    #[must_use]
+    pub fn covering(&self) -> Vec<Self> {
+        let at = |host| Self { entry: Arc::clone(&self.entry), host };
+        self.host.covering().into_iter().map(at).collect()
+    }
+}
+
+/// `shop.localhost`, or `shop.localhost at internal` where it is another entry point than `web`.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host.fmt(f)?;
+        if &*self.entry == WEB { Ok(()) } else { write!(f, " at {}", self.entry) }
+    }
 }
 
 /// The host names a route answers for.

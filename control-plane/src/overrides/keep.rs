@@ -95,7 +95,11 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn view(services: &str) -> Option<Arc<View>> {
-        let options = Options { label_prefix: "portolan".to_owned(), reserved_host: "d".to_owned() };
+        let options = Options {
+            label_prefix: "portolan".to_owned(),
+            reserved_host: "d".to_owned(),
+            policies: Default::default(),
+        };
         let inventory = Arc::new(file::parse(&format!("services: {{{services}}}")).unwrap());
         let model = model::build(&inventory, &options, None);
         Some(Arc::new(View { model, snapshot: Arc::new(Snapshot::default()) }))

@@ -1,4 +1,4 @@
-//! The access log: one JSON object a request on standard output.
+//! The access log on standard output: one JSON object a request, unless the administrator wants it otherwise.
 //!
 //! The format is a protobuf map. envoy-types keeps maps in a `HashMap`, whose order differs from run to run, and a
 //! listener whose bytes differ is drained with all its connections. So the format is written with message types of our
@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 
 use super::any::any_as;
+use crate::policies::AccessLog as Format;
 
 /// Key and Envoy's command operator (Envoy documentation, "Access logging", "Command operators"). Values that are
 /// numbers stay numbers, and what a request does not have is null.
@@ -60,17 +61,30 @@ struct StringValue {
     value: String,
 }
 
-pub(super) fn json_on_stdout() -> AccessLog {
+/// What is written for each request.
+pub(super) fn on_stdout(log: Format) -> Option<AccessLog> {
+    match log {
+        Format::Json => Some(stdout(&json())),
+        // Without a format it is Envoy's own line.
+        Format::Text => Some(stdout(&StdoutAccessLog { log_format: None })),
+        Format::Off => None,
+    }
+}
+
+fn json() -> StdoutAccessLog {
     let fields = FIELDS.map(|(key, format)| (key.to_owned(), StringValue { value: format.to_owned() }));
-    let log = StdoutAccessLog {
+    StdoutAccessLog {
         log_format: Some(FormatString { json_format: Some(SortedStruct { fields: fields.into() }) }),
-    };
+    }
+}
+
+fn stdout(log: &StdoutAccessLog) -> AccessLog {
     AccessLog {
         name: "envoy.access_loggers.stdout".to_owned(),
         filter: None,
         config_type: Some(ConfigType::TypedConfig(any_as(
             "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-            &log,
+            log,
         ))),
     }
 }
@@ -86,7 +100,7 @@ mod tests {
 
     #[test]
     fn our_own_message_types_read_as_the_real_ones() {
-        let Some(ConfigType::TypedConfig(any)) = json_on_stdout().config_type else { panic!("no config") };
+        let Some(ConfigType::TypedConfig(any)) = stdout(&json()).config_type else { panic!("no config") };
         let real = Real::decode(any.value.as_slice()).unwrap();
         let Some(AccessLogFormat::LogFormat(format)) = real.access_log_format else { panic!("no format") };
         let Some(Format::JsonFormat(fields)) = format.format else { panic!("no JSON") };
@@ -95,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_the_same_each_time() {
-        let first = json_on_stdout().encode_to_vec();
-        assert!((0..50).all(|_| json_on_stdout().encode_to_vec() == first));
+        let first = stdout(&json()).encode_to_vec();
+        assert!((0..50).all(|_| stdout(&json()).encode_to_vec() == first));
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP listener. It depends on no container: routes come over RDS, so that no deploy touches a connection.
+//! The listeners, one an entry point. They depend on no container: routes come over RDS, so that no deploy touches a connection.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +14,10 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::any::any;
-use super::{EdgeOptions, LISTENER, ROUTES, access_log, address, ads, duration, filters, local_reply, uint};
+use super::{
+    EdgeOptions, HTTP, access_log, address, ads, duration, filters, listener_name, local_reply, uint,
+};
+use crate::policies::{AccessLog, EntryName, EntryPoint, Policies, WEB};
 
 /// An idle client connection is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -31,14 +34,19 @@ const HTTP2_STREAMS: u32 = 100;
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-pub(super) fn http(edge: &EdgeOptions) -> Listener {
+pub(super) fn all(edge: &EdgeOptions, policies: &Policies) -> Vec<Listener> {
+    let http = |(name, entry): (&EntryName, &EntryPoint)| http(edge, name, entry, policies.access_log);
+    policies.entry_points.iter().map(http).collect()
+}
+
+fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, log: AccessLog) -> Listener {
     let filter = Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager()))),
+        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(name, log)))),
     };
     Listener {
-        name: LISTENER.to_owned(),
-        address: Some(listen_address(edge.listen)),
+        name: listener_name(name),
+        address: Some(listen_address(entry.listen.unwrap_or(edge.listen))),
         filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
         per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
         ..Default::default()
@@ -62,16 +70,16 @@ fn nobody() -> InternalAddressConfig {
 }
 
 /// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
-fn connection_manager() -> hcm::HttpConnectionManager {
+fn connection_manager(name: &str, log: AccessLog) -> hcm::HttpConnectionManager {
     let yes = Some(BoolValue { value: true });
     hcm::HttpConnectionManager {
-        stat_prefix: LISTENER.to_owned(),
+        stat_prefix: if name == WEB { HTTP.to_owned() } else { name.to_owned() },
         route_specifier: Some(RouteSpecifier::Rds(hcm::Rds {
             config_source: Some(ads()),
-            route_config_name: ROUTES.to_owned(),
+            route_config_name: listener_name(name),
         })),
         http_filters: filters::chain(),
-        access_log: vec![access_log::json_on_stdout()],
+        access_log: access_log::on_stdout(log).into_iter().collect(),
         // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
         use_remote_address: yes,
         // Nobody is trusted for their address: behind a published port every client seems to come from Docker's bridge,

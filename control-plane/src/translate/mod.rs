@@ -31,11 +31,10 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::google::protobuf::{Duration as PbDuration, UInt32Value};
 
 use crate::model::{Service, Topology};
+use crate::policies::{EntryName, Policies, WEB};
 
-/// The name of the HTTP listener.
-pub const LISTENER: &str = "http";
-/// The name of its route configuration.
-pub const ROUTES: &str = "http";
+/// The name of the listener of the entry point `web`, and of its route configuration.
+const HTTP: &str = "http";
 /// The name of the dashboard's cluster.
 pub const DASHBOARD: &str = dashboard::NAME;
 
@@ -87,22 +86,22 @@ pub struct Resources {
     pub clusters: Vec<Cluster>,
     /// One assignment a service, an empty one where no container is ready.
     pub endpoints: Vec<ClusterLoadAssignment>,
-    /// The HTTP listener; its bytes do not depend on any container.
+    /// One an entry point; their bytes do not depend on any container.
     pub listeners: Vec<Listener>,
-    /// The routes of all hosts.
+    /// The routes of all hosts, by entry point.
     pub routes: Vec<RouteConfiguration>,
 }
 
 /// Envoy's messages for `topology`.
 #[must_use]
 pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
-    let Settled { clusters, listener } = settled(edge);
+    let Settled { clusters, listeners } = settled(edge, &topology.policies);
     let services = topology.services.values();
     Resources {
         clusters: services.clone().map(|service| cluster::of_service(service)).chain(clusters).collect(),
         endpoints: services.map(|service| assignment(service)).collect(),
-        listeners: vec![listener],
-        routes: vec![routes(topology, edge)],
+        listeners,
+        routes: topology.policies.entry_points.keys().map(|entry| routes(topology, edge, entry)).collect(),
     }
 }
 
@@ -111,15 +110,15 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
 pub struct Settled {
     /// Envoy's own admin pages, and the dashboard.
     pub clusters: [Cluster; 2],
-    /// The HTTP listener.
-    pub listener: Listener,
+    /// One an entry point.
+    pub listeners: Vec<Listener>,
 }
 
 /// What depends on settings alone.
 #[must_use]
-pub fn settled(edge: &EdgeOptions) -> Settled {
+pub fn settled(edge: &EdgeOptions, policies: &Policies) -> Settled {
     let clusters = [dashboard::admin_cluster(edge), dashboard::pages_cluster(edge)];
-    Settled { clusters, listener: listener::http(edge) }
+    Settled { clusters, listeners: listener::all(edge, policies) }
 }
 
 /// The cluster of a service.
@@ -134,10 +133,16 @@ pub fn assignment(service: &Service) -> ClusterLoadAssignment {
     cluster::assignment(service)
 }
 
-/// The routes of all hosts; they depend on [`Topology::hosts`] and settings alone.
+/// The routes of all hosts at one entry point; they depend on [`Topology::hosts`] and settings alone.
 #[must_use]
-pub fn routes(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
-    route::configuration(topology, edge)
+pub fn routes(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
+    route::configuration(topology, edge, entry)
+}
+
+/// The name of an entry point's listener, and of its route configuration. An entry point has no colon in its name.
+#[must_use]
+pub fn listener_name(entry: &str) -> String {
+    if entry == WEB { HTTP.to_owned() } else { format!("{HTTP}:{entry}") }
 }
 
 /// "Over the stream this came on" (ADS).

@@ -1,5 +1,7 @@
 //! The routes: one virtual host a host name, routes in the order in which they are matched.
 
+use std::sync::Arc;
+
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
@@ -8,11 +10,12 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::google::protobuf::UInt64Value;
 
 use crate::model::options::{MaxBody, Rewrite, RouteOptions};
-use crate::model::{Host, PathMatch, Route, Topology};
+use crate::model::{Host, PathMatch, Route, Site, Topology};
+use crate::policies::EntryName;
 
 use super::local_reply::header;
 use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
-use super::{EdgeOptions, ROUTES, action, dashboard, filters, per_route};
+use super::{EdgeOptions, action, dashboard, filters, listener_name, per_route};
 
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
@@ -22,16 +25,22 @@ const HELD_BODY_BYTES: u64 = 4 * 1024 * 1024;
 /// Tells an application under which prefix it is, where that was taken from its paths.
 const PREFIX: &str = "x-forwarded-prefix";
 
-pub(super) fn configuration(topology: &Topology, edge: &EdgeOptions) -> RouteConfiguration {
+pub(super) fn configuration(
+    topology: &Topology,
+    edge: &EdgeOptions,
+    entry: &EntryName,
+) -> RouteConfiguration {
     let mut virtual_hosts: Vec<VirtualHost> =
-        topology.hosts.keys().map(|host| virtual_host(host, &topology.routes_of(host))).collect();
-    virtual_hosts.push(dashboard::virtual_host(edge));
-    if !topology.hosts.contains_key(&Host::Any) {
+        topology.sites(entry).map(|site| virtual_host(&site.host, &topology.routes_of(site))).collect();
+    if topology.policies.shows_dashboard(entry) {
+        virtual_hosts.push(dashboard::virtual_host(edge));
+    }
+    if !topology.hosts.contains_key(&Site { entry: Arc::clone(entry), host: Host::Any }) {
         let routes = vec![not_found("portolan:unknown-host", "No container claims this host.\n")];
         virtual_hosts.push(a_virtual_host("portolan:unknown-host", "*", routes));
     }
     RouteConfiguration {
-        name: ROUTES.to_owned(),
+        name: listener_name(entry),
         virtual_hosts,
         // `shop.localhost` answers on every port; a redirect keeps the one the client came by.
         ignore_port_in_host_matching: true,

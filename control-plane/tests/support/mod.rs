@@ -28,6 +28,9 @@ pub(crate) struct Case {
     /// What was there before, if that matters.
     #[serde(default)]
     pub(crate) before: Option<BTreeMap<String, Container>>,
+    /// What the policies file says, if there is one.
+    #[serde(default)]
+    pub(crate) policies: Option<String>,
     /// What is there, by name. A name `shop-web-1` belongs to replica 1 of the service `web` of the project `shop`,
     /// any other to no project.
     pub(crate) containers: BTreeMap<String, Container>,
@@ -135,7 +138,11 @@ fn workload(name: &str, container: &Container) -> Workload {
 
 /// The model's settings, as by default.
 pub(crate) fn options() -> Options {
-    Options { label_prefix: "portolan".to_owned(), reserved_host: "dashboard.localhost".to_owned() }
+    Options {
+        label_prefix: "portolan".to_owned(),
+        reserved_host: "dashboard.localhost".to_owned(),
+        policies: Default::default(),
+    }
 }
 
 /// The edge's settings, as by default.

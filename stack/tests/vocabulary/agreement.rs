@@ -79,6 +79,7 @@ pub fn what_is_said_of_a_request_is_what_envoy_does(lab: &Lab) -> Result<()> {
     let options = model::Options {
         label_prefix: "portolan".to_owned(),
         reserved_host: "dashboard.localhost".to_owned(),
+        policies: Default::default(),
     };
     let mut taken = 0;
     for round in 0..ROUNDS {

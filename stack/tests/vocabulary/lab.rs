@@ -37,11 +37,12 @@ pub struct Lab {
     edge: u16,
     admin: u16,
     pub grpc: u16,
+    http: u16,
     client: Client,
     pub runtime: Runtime,
     services: Mutex<Services>,
     pub control_plane: Process,
-    _envoy: Process,
+    pub envoy: Process,
 }
 
 #[derive(Debug, Default)]
@@ -55,12 +56,22 @@ struct Services {
 impl Lab {
     /// On a thread that lives as long as the lab shall: see [`Process::start`].
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, None)
+    }
+
+    /// The same with a policies file, if it says one.
+    pub fn start_with(folder: &Path, policies: Option<&Value>) -> Result<Self> {
         let binaries = Binaries::build()?;
         let (edge, admin, grpc, http) = (ports::free()?, ports::free()?, ports::free()?, ports::free()?);
         let file = folder.join("services.yaml");
         fs::write(&file, "services: {}\n")?;
+        let policies_file = folder.join("portolan.yaml");
+        policies.map(|policies| fs::write(&policies_file, policies.to_string())).transpose()?;
         let control_plane = Process::start("control-plane", folder, &binaries.portolan, |command| {
             command.arg("serve").arg("--file").arg(&file);
+            if policies.is_some() {
+                command.arg("--policies").arg(&policies_file);
+            }
             command.arg("--listen").arg(format!("127.0.0.1:{grpc}"));
             command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
             // Every address of this machine: the tests come from several.
@@ -79,11 +90,12 @@ impl Lab {
             edge,
             admin,
             grpc,
+            http,
             client: client(None)?,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
             services: Mutex::default(),
             control_plane,
-            _envoy: envoy,
+            envoy,
         })
     }
 
@@ -98,6 +110,23 @@ impl Lab {
     /// Takes all services away. The next ones that are served are the only ones.
     pub fn forget(&self) {
         self.services.blocking_lock().all.clear();
+    }
+
+    /// Writes the policies file anew.
+    pub fn write_policies(&self, text: &str) -> Result<()> {
+        let beside = self.folder.join("portolan.new");
+        fs::write(&beside, text)?;
+        Ok(fs::rename(beside, self.folder.join("portolan.yaml"))?)
+    }
+
+    /// The problems, as the dashboard's JSON has them.
+    pub fn problems(&self) -> Result<Value> {
+        Ok(self.client.get(format!("http://127.0.0.1:{}/api/problems", self.http)).send()?.json()?)
+    }
+
+    /// A page of Envoy's own.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        Ok(self.client.get(format!("http://127.0.0.1:{}{path}", self.admin)).send()?.text()?)
     }
 
     /// What a command of `portolan` prints that talks to the control plane; an error where it fails.
@@ -135,6 +164,8 @@ impl Lab {
                 "portolan.host": REVISION,
                 // Before whatever a case claims for every host.
                 "portolan.priority": i32::MAX.to_string(),
+                // Whatever the policies file says of others.
+                "portolan.listen": "web",
                 "portolan.respond": format!("200:{}", all.revision),
             });
             all.all.insert("revision".to_owned(), json!({ "labels": labels, "endpoints": [] }));
@@ -162,6 +193,12 @@ impl Lab {
 
     pub fn get(&self, host: &str, path: &str) -> Result<Response> {
         self.request(Method::GET, host, path).send().with_context(|| format!("GET {host}{path}"))
+    }
+
+    /// The same at another port than the edge's own.
+    pub fn get_at(&self, port: u16, host: &str, path: &str) -> Result<Response> {
+        let request = self.client.get(format!("http://127.0.0.1:{port}{path}")).header(HOST, host);
+        request.send().with_context(|| format!("GET {host}{path} at port {port}"))
     }
 
     /// What the web server that was asked says of the request.

@@ -6,6 +6,7 @@ mod access;
 mod agreement;
 mod lab;
 mod matching;
+mod policies;
 mod protocols;
 mod resilience;
 mod rewriting;
@@ -16,6 +17,7 @@ mod upstream;
 mod values;
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     let labs = folders.each_ref().map(|folder| Arc::new(Lab::start(folder.path()).expect("the lab starts")));
     let conclusion = libtest_mimic::run(&arguments, trials(Some(&labs)));
     if conclusion.has_failed() {
-        labs.iter().for_each(|lab| show_logs(lab));
+        labs.iter().for_each(|lab| show_logs(lab.folder()));
         return conclusion.exit_code();
     }
     let is_whole = conclusion.num_filtered_out == 0 && conclusion.num_ignored == 0;
@@ -60,9 +62,9 @@ fn after_all(lab: &Lab, is_whole: bool) -> Result<()> {
     Ok(())
 }
 
-fn show_logs(lab: &Lab) {
+fn show_logs(folder: &Path) {
     for name in ["control-plane", "envoy"] {
-        let log = fs::read_to_string(lab.folder().join(format!("{name}.log"))).unwrap_or_default();
+        let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();
         // Without the access log.
         let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
         eprintln!("---- {name}\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
@@ -82,6 +84,7 @@ fn trials(labs: Option<&[Arc<Lab>; 3]>) -> Vec<Trial> {
     let mut trials = vec![trial(alone, name, topologies::envoy_takes_whatever_is_made_of_any_labels)];
     let name = "agreement::what_is_said_of_a_request_is_what_envoy_does";
     trials.push(trial(third, name, agreement::what_is_said_of_a_request_is_what_envoy_does));
+    trials.extend(policies_trials(labs.is_some()));
     trials.extend(cases![
         lab,
         matching::a_path_is_exact_a_prefix_of_segments_or_a_regular_expression,
@@ -124,6 +127,37 @@ fn trials(labs: Option<&[Arc<Lab>; 3]>) -> Vec<Trial> {
         access::a_larger_body_is_413_and_others_flow_through,
     ]);
     trials
+}
+
+macro_rules! alone {
+    ($is_real:expr, $($case:ident),+ $(,)?) => {
+        vec![$(alone($is_real, concat!("policies::", stringify!($case)), policies::$case)),+]
+    };
+}
+
+/// What the policies file says goes for a whole edge: each of these has a lab of its own.
+fn policies_trials(is_real: bool) -> Vec<Trial> {
+    alone![
+        is_real,
+        an_entry_point_is_opened_and_closed_while_all_runs,
+        a_mistake_leaves_the_last_good_policies_and_is_shown,
+        defaults_hold_where_no_label_says,
+        a_host_belongs_to_its_project,
+        requests_are_logged_as_the_administrator_wants,
+    ]
+}
+
+fn alone(is_real: bool, name: &str, case: fn(&Path) -> Result<()>) -> Trial {
+    Trial::test(name, move || {
+        if !is_real {
+            return Ok(());
+        }
+        let folder = tempfile::tempdir()?;
+        case(folder.path()).map_err(|error| {
+            show_logs(folder.path());
+            format!("{error:#}").into()
+        })
+    })
 }
 
 fn trial(lab: Option<&Arc<Lab>>, name: &str, case: fn(&Lab) -> Result<()>) -> Trial {

@@ -52,6 +52,7 @@ impl Bench {
         let model = model::Options {
             label_prefix: "portolan".to_owned(),
             reserved_host: edge.dashboard_host.clone(),
+            policies: std::sync::Arc::default(),
         };
         let inventory = self.inventories.borrow().clone().unwrap();
         let view = Publisher::new(model, edge).next(&inventory, None).unwrap();

@@ -15,8 +15,9 @@ use serde_json::Value;
 use xds_server::ClientStream;
 
 use crate::inventory::Inventory;
-use crate::model::{Host, Problem};
+use crate::model::{Host, Problem, Site};
 use crate::overrides::Overrides;
+use crate::policies::WEB;
 use crate::publish::View;
 
 use super::traffic::Traffic;
@@ -76,6 +77,8 @@ pub(crate) struct Summary {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Route {
     pub(crate) host: String,
+    /// Where clients come in for it; nothing for `web`.
+    pub(crate) entry_point: Option<String>,
     /// As in the label: `/api`, `=/x`, `~re`.
     pub(crate) path: String,
     /// What else a request must have: `methods GET and header x-a=b`.
@@ -166,18 +169,20 @@ pub(crate) fn says(row: &impl Serialize, text: &str) -> bool {
 fn routes(facts: &Facts<'_>, services: &[Service]) -> Vec<Route> {
     let services: BTreeMap<&str, &Service> =
         services.iter().map(|service| (service.name.as_str(), service)).collect();
-    let of = |(host, route): (&Host, &crate::model::Route)| {
+    let of = |(site, route): (&Site, &crate::model::Route)| {
+        let entry_point = (&*site.entry != WEB).then(|| site.entry.to_string());
         let service = services.get(&*route.service.0);
         let path = route.matches.path.to_string();
         let conditions = route.matches.to_string();
         let conditions = conditions.strip_prefix(&path).and_then(|rest| rest.strip_prefix(" with "));
         let plain = path.strip_prefix('=').unwrap_or(&path).to_owned();
-        let open = match host {
-            Host::Exact(_) if plain.starts_with('/') => Some(plain),
+        let open = match &site.host {
+            Host::Exact(_) if plain.starts_with('/') && entry_point.is_none() => Some(plain),
             Host::Exact(_) | Host::Suffix(_) | Host::Any => None,
         };
         Route {
-            host: host.to_string(),
+            host: site.host.to_string(),
+            entry_point,
             conditions: conditions.map(str::to_owned),
             path,
             name: route.name.clone(),

@@ -23,6 +23,7 @@ fn view(services: &str) -> (Arc<Inventory>, Arc<View>) {
     let options = model::Options {
         label_prefix: "portolan".to_owned(),
         reserved_host: "dashboard.localhost".to_owned(),
+        policies: Default::default(),
     };
     let model = model::build(&inventory, &options, None);
     (inventory, Arc::new(View { model, snapshot: Arc::new(Snapshot::default()) }))

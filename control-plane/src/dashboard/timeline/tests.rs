@@ -19,7 +19,11 @@ const WRONG: &str = r#"services: {web: {labels: {portolan.host: web.localhost, p
 fn after(files: &[&str]) -> Vec<String> {
     let timeline = Timeline::default();
     let mut recorder = Recorder::new(timeline.clone(), Lags::default());
-    let options = Options { label_prefix: "portolan".to_owned(), reserved_host: "d".to_owned() };
+    let options = Options {
+        label_prefix: "portolan".to_owned(),
+        reserved_host: "d".to_owned(),
+        policies: Default::default(),
+    };
     let mut last: Option<Arc<View>> = None;
     let mut before = 0;
     for text in files {

@@ -1,9 +1,9 @@
 //! A route while its labels are read, and what they add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::policy::Policies;
+use super::policy::Named;
 use super::{Claims, Mistake, RouteClaim};
 use crate::model::matching::{Match, PathMatch};
 use crate::model::options::{
@@ -11,6 +11,7 @@ use crate::model::options::{
     Rewrite, RouteOptions, TIMEOUT,
 };
 use crate::model::topology::Host;
+use crate::policies::Policies;
 
 /// What pages of other origins may do where `cors` says no more: what an application's own pages do.
 const CORS_METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
@@ -42,7 +43,9 @@ pub(super) struct Draft {
     pub(super) cors: CorsDraft,
     pub(super) limit: LimitDraft,
     pub(super) max_body: Option<u64>,
-    pub(super) policies: Policies,
+    pub(super) policies: Named,
+    /// The keys that labels say, in small letters.
+    pub(super) said: BTreeSet<String>,
     /// The labels it is made of, by the keys' rows.
     pub(super) given: Given,
     pub(super) broken: bool,
@@ -103,9 +106,15 @@ impl Given {
     }
 
     /// The keys that say nothing because another one is missing, with what is to be said of them.
-    pub(super) fn lonely(&self) -> impl Iterator<Item = (&'static str, Mistake)> {
+    pub(super) fn lonely<'a>(
+        &'a self,
+        policies: &'a Policies,
+    ) -> impl Iterator<Item = (&'static str, Mistake)> + 'a {
         self.0.keys().filter_map(|row| {
-            let needs = super::key::find(row)?.0.needs.filter(|needs| !self.has(needs))?;
+            let needs = super::key::find(row)?
+                .0
+                .needs
+                .filter(|needs| !self.has(needs) && !policies.defaults.contains_key(*needs))?;
             let reason = format!("{row} says nothing without {needs}");
             Some((*row, Mistake::new(reason, format!("add {needs}, or remove this label"))))
         })
@@ -114,9 +123,13 @@ impl Given {
 
 impl Draft {
     /// What does not go together: the key that is to be told, and what.
-    pub(super) fn contradictions(&self, claims: &Claims) -> Vec<(&'static str, Mistake)> {
+    pub(super) fn contradictions(
+        &self,
+        claims: &Claims,
+        policies: &Policies,
+    ) -> Vec<(&'static str, Mistake)> {
         let mut all: Vec<(&'static str, Mistake)> =
-            self.given.lonely().chain(self.policies.unknown()).collect();
+            self.given.lonely(policies).chain(self.policies.unknown(policies)).collect();
         for (key, other, why) in EXCLUSIVE {
             if self.given.has(key) && self.given.has(other) && (other != "strip" || self.strip) {
                 let reason = format!("it does not go with {other}: {why}");
@@ -141,7 +154,7 @@ impl Draft {
     }
 
     /// The route, if it names a host.
-    pub(super) fn finish(self, claims: &Claims) -> Option<RouteClaim> {
+    pub(super) fn finish(self, claims: &Claims, policies: &Policies) -> Option<RouteClaim> {
         let protocol = claims.backend.protocol;
         let is_grpc = protocol == Protocol::Grpc;
         let redirect = self.redirect.map(|to| Answer::Redirect(to, self.redirect_code));
@@ -159,7 +172,8 @@ impl Draft {
             ..self.options
         };
         let (matches, priority) = (self.matches, self.priority);
-        self.hosts.map(|hosts| RouteClaim { hosts, matches, priority, options: options.into() })
+        let sites = self.hosts.map(|hosts| self.policies.sites(&hosts, policies));
+        sites.map(|sites| RouteClaim { sites, matches, priority, options: options.into() })
     }
 }
 

@@ -48,6 +48,37 @@ impl Key {
         matches!(self.read, Read::Service(_))
     }
 
+    /// Whether the policies file may say what holds where no label does. What makes a container differ from others is its own to
+    /// say.
+    pub(super) fn can_be_default(&self) -> bool {
+        const OWN: [&str; 23] = [
+            "host",
+            "path",
+            "methods",
+            "header.*",
+            "query.*",
+            "priority",
+            "enable",
+            "proxy",
+            "port",
+            "network",
+            "service",
+            "protocol",
+            "health.path",
+            "version",
+            "weight",
+            "mirror",
+            "strip",
+            "rewrite",
+            "redirect",
+            "redirect.code",
+            "respond",
+            "sticky",
+            "health",
+        ];
+        !OWN.contains(&self.name)
+    }
+
     /// The same value as this version writes it.
     pub(super) fn print(&self, value: &str) -> Result<String, Mistake> {
         match &self.read {
@@ -160,7 +191,9 @@ pub static KEYS: &[Key] = &[
     family!("header.*", "any", "acme", header::to_match, |d, v: HeaderMatch| d.matches.headers),
     family!("query.*", "any", "~[0-9]+", matcher::query_name, |d, v: TextMatch| d.matches.query),
     route!("priority", "0", "10", |d, v: i32| d.priority = v),
-    route!("listen", "web", "web", |d, v: EntryPoint| d.policies.listen = Some(v.0)),
+    route!("listen", "web", "web", |d, v: List<EntryPoint>| {
+        d.policies.listen = Some(v.0.into_iter().map(|name| name.0).collect());
+    }),
     route!("tls", "off", "off", |d, v: Certificate| d.policies.tls = Some(v.0)),
     route!("auth", "off", "off", |d, v: Policy| d.policies.auth = Some(v.0)),
     service!("enable", "false without a host, else true", "false", |c, v: bool| {
@@ -230,6 +263,11 @@ pub(super) fn find(key: &str) -> Option<(&'static Key, &str)> {
         Some(family) => key.strip_prefix(family).filter(|name| !name.is_empty()).map(|name| (row, name)),
         None => (row.name == key).then_some((row, "")),
     })
+}
+
+/// The keys that the policies file may say.
+pub(super) fn defaults() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(|row| row.can_be_default()).map(|row| row.name)
 }
 
 /// A key that is not in the table.

@@ -21,11 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::inventory::Workload;
+use crate::policies::Policies;
 
 use super::matching::Match;
 use super::options::{BackendOptions, Protocol, RouteOptions, Sticky};
 use super::problem::Problem;
-use super::topology::Host;
+use super::topology::{Host, Site};
 use draft::{CheckDraft, Draft, Given};
 use key::Read;
 pub use key::{KEYS, Key};
@@ -105,8 +106,8 @@ pub enum HealthRule {
 /// One route, as its labels say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteClaim {
-    /// The hosts it answers for, each once.
-    pub hosts: Vec<Host>,
+    /// Where it answers: its hosts at its entry points, each once.
+    pub sites: Vec<Site>,
     /// What a request must have besides.
     pub matches: Match,
     /// Asked before all routes of a lower one.
@@ -152,12 +153,14 @@ pub(super) fn label_of(prefix: &str, route: &str, key: &str) -> String {
     if route == DEFAULT_ROUTE { format!("{prefix}.{key}") } else { format!("{prefix}.routes.{route}.{key}") }
 }
 
-/// Reads the labels of `workload` that begin with `prefix` and a dot.
+/// Reads the labels of `workload` that begin with `prefix` and a dot. What they name is looked up in `policies`, which also
+/// say what holds where no label does.
 #[must_use]
-pub fn read(workload: &Workload, prefix: &str) -> (Claims, Vec<Problem>) {
+pub fn read(workload: &Workload, prefix: &str, policies: &Policies) -> (Claims, Vec<Problem>) {
     let mut reader = Reader {
         workload,
         prefix,
+        policies,
         claims: Claims::default(),
         given: Given::default(),
         drafts: BTreeMap::new(),
@@ -182,9 +185,53 @@ pub fn canonical(key: &str, value: &str) -> Result<String, String> {
     row.print(value).map_err(|mistake| mistake.reason)
 }
 
+/// A host as the label `host` has it.
+///
+/// # Errors
+///
+/// Why it is none, and what to write instead.
+pub(crate) fn parse_host(text: &str) -> Result<Host, (String, String)> {
+    <Host as value::Value>::parse(text).map_err(|mistake| (mistake.reason, mistake.fix))
+}
+
+/// Whether a label can name something of that name.
+pub(crate) fn is_policy_name(name: &str) -> bool {
+    policy::named(name, "it").is_ok()
+}
+
+/// Whether `key` may hold for all that do not say otherwise, and `value` is one of it.
+///
+/// # Errors
+///
+/// Why not, and what to write instead.
+pub(crate) fn check_default(key: &str, value: &str, policies: &Policies) -> Result<(), (String, String)> {
+    let told = |mistake: Mistake| (mistake.reason, mistake.fix);
+    let Some((row, member)) = key::find(key) else {
+        return Err(told(key::unknown(key, "defaults", DEFAULT_ROUTE)));
+    };
+    if !row.can_be_default() {
+        let reason = format!("{} is for a container to say, and for no other", row.name);
+        return Err((reason, format!("write one of {}", key::defaults().collect::<Vec<_>>().join(", "))));
+    }
+    match &row.read {
+        Read::Service(reads) => reads.read(&mut Claims::default(), member, value).map_err(told),
+        Read::Route(reads) => {
+            let mut draft = Draft::default();
+            reads.read(&mut draft, member, value).map_err(told)?;
+            draft
+                .policies
+                .unknown(policies)
+                .into_iter()
+                .next()
+                .map_or(Ok(()), |(_, mistake)| Err(told(mistake)))
+        }
+    }
+}
+
 struct Reader<'a> {
     workload: &'a Workload,
     prefix: &'a str,
+    policies: &'a Policies,
     claims: Claims,
     /// Labels about the whole workload.
     given: Given,
@@ -229,6 +276,7 @@ impl Reader<'_> {
     fn named(&mut self, route: &str, key: &str, label: &str, value: &str) -> Result<(), Mistake> {
         self.claims.asks |= key == "host";
         let draft = self.drafts.entry(route.to_owned()).or_default();
+        draft.said.insert(key.to_ascii_lowercase());
         let read = match key::find(key).map(|(row, member)| (row.name, &row.read, member)) {
             Some((name, Read::Route(reads), member)) => {
                 draft.given.add(name, label, value);
@@ -244,18 +292,40 @@ impl Reader<'_> {
         read
     }
 
+    /// What holds where no label says.
+    fn add_defaults(&mut self) {
+        // Each was checked where it is said.
+        for (key, value) in &self.policies.defaults {
+            let Some((row, member)) = key::find(key) else { continue };
+            match &row.read {
+                Read::Service(reads) if !self.given.has(row.name) => {
+                    let _ = reads.read(&mut self.claims, member, value);
+                }
+                Read::Service(_) => {}
+                Read::Route(reads) => {
+                    let silent = self
+                        .drafts
+                        .values_mut()
+                        .filter(|draft| !draft.said.contains(&key.to_ascii_lowercase()));
+                    silent.for_each(|draft| drop(reads.read(draft, member, value)));
+                }
+            }
+        }
+    }
+
     fn finish(mut self) -> (Claims, Vec<Problem>) {
+        self.add_defaults();
         self.claims.backend.check = std::mem::take(&mut self.claims.check).finish();
         self.whole_workload();
         for (name, mut draft) in std::mem::take(&mut self.drafts) {
-            for (key, mistake) in draft.contradictions(&self.claims) {
+            for (key, mistake) in draft.contradictions(&self.claims, self.policies) {
                 if let Some((label, value)) = draft.given.get(key).cloned() {
                     draft.broken = true;
                     self.told(&label, &value, mistake);
                 }
             }
             let (broken, hostless) = (draft.broken, draft.hosts.is_none());
-            let claim = draft.finish(&self.claims).filter(|_| !broken);
+            let claim = draft.finish(&self.claims, self.policies).filter(|_| !broken);
             if hostless && !broken {
                 let reason = format!("the route {name} has no host, so no request can reach it");
                 let fix = format!("add the label {}", label_of(self.prefix, &name, "host"));
@@ -268,7 +338,7 @@ impl Reader<'_> {
 
     /// What does not go together in the labels about the whole workload.
     fn whole_workload(&mut self) {
-        let mut mistakes: Vec<(&'static str, Mistake)> = self.given.lonely().collect();
+        let mut mistakes: Vec<(&'static str, Mistake)> = self.given.lonely(self.policies).collect();
         if self.claims.backend.protocol == Protocol::Tcp {
             mistakes.push(("protocol", Mistake::new(
                 "TCP needs an entry point of its own, which listen names, and there is none but web, which speaks HTTP",

@@ -8,6 +8,7 @@ fn rotation(view: &Inventory) -> Vec<(String, EndpointState)> {
     let options = model::Options {
         label_prefix: "portolan".to_owned(),
         reserved_host: "dashboard.localhost".to_owned(),
+        policies: Default::default(),
     };
     let model = model::build(&Arc::new(view.clone()), &options, None);
     assert_eq!(model.problems, []);

@@ -1,0 +1,115 @@
+//! What the words mean together.
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::Location;
+
+use super::schema::{Entry, File, Project, Word};
+use super::{EntryName, EntryPoint, Mistake, Policies, WEB};
+use crate::model::Host;
+use crate::model::label;
+use serde_saphyr::Spanned;
+
+/// What a file says, or everything that is wrong with it.
+pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
+    let mut mistakes = Mistakes(Vec::new());
+    let entry_points = entry_points(file.entry_points, &mut mistakes);
+    let mut policies = Policies {
+        entry_points,
+        projects: projects(file.projects, &mut mistakes),
+        access_log: file.access_log.into(),
+        ..Policies::default()
+    };
+    policies.defaults = defaults(file.defaults, &policies, &mut mistakes);
+    if mistakes.0.is_empty() { Ok(policies) } else { Err(mistakes.0) }
+}
+
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn add(&mut self, at: Location, reason: impl Into<String>, fix: impl Into<String>) {
+        let place = Some((at.line(), at.column()));
+        self.0.push(Mistake { place, reason: reason.into(), fix: fix.into() });
+    }
+}
+
+fn entry_points(
+    entries: BTreeMap<String, Spanned<Entry>>,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<EntryName, EntryPoint> {
+    let mut all = Policies::default().entry_points;
+    for (name, entry) in entries {
+        let (at, Entry { listen, published }) = (entry.referenced, entry.value);
+        name_of("an entry point", &name, at, mistakes);
+        if listen.is_none() && name != WEB {
+            let fix = "say where, as Envoy sees it: listen: \"0.0.0.0:8443\"";
+            mistakes.add(at, format!("the entry point {name} does not say where it listens"), fix);
+        }
+        if listen.is_some() && name == WEB {
+            mistakes.add(
+                at,
+                "web listens where --edge-listen says",
+                "remove listen here, or choose another name",
+            );
+        }
+        let twin =
+            all.iter().find(|(other, entry)| ***other != *name && listen.is_some() && entry.listen == listen);
+        if let (Some((other, _)), Some(listen)) = (twin, listen) {
+            mistakes.add(
+                at,
+                format!("the entry points {other} and {name} both listen on {listen}"),
+                "give each a port of its own",
+            );
+        }
+        if listen.is_some_and(|listen| listen.port() == 0) || published == Some(0) {
+            mistakes.add(at, format!("the entry point {name} has port 0"), "write a port from 1 to 65535");
+        }
+        all.insert(name.into(), EntryPoint { listen, published });
+    }
+    all
+}
+
+fn projects(
+    projects: BTreeMap<String, Spanned<Project>>,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, Vec<Host>> {
+    let mut all = BTreeMap::new();
+    for (name, project) in projects {
+        let mut hosts = Vec::new();
+        for host in project.value.hosts {
+            match label::parse_host(&host.value) {
+                Ok(parsed) => hosts.push(parsed),
+                Err((reason, fix)) => mistakes.add(host.referenced, reason, fix),
+            }
+        }
+        all.insert(name, hosts);
+    }
+    all
+}
+
+fn defaults(
+    defaults: BTreeMap<String, Spanned<Word>>,
+    policies: &Policies,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (key, word) in defaults {
+        let (at, value) = (word.referenced, word.value.text());
+        if let Err((reason, fix)) = label::check_default(&key, &value, policies) {
+            mistakes.add(at, format!("defaults.{key}: {reason}"), fix);
+        }
+        all.insert(key, value);
+    }
+    all
+}
+
+/// Labels name it, so it has no comma and nothing else that means something there.
+fn name_of(what: &str, name: &str, at: Location, mistakes: &mut Mistakes) {
+    if !label::is_policy_name(name) {
+        mistakes.add(
+            at,
+            format!("{name:?} cannot be the name of {what}"),
+            "write letters, digits, '-', '_' and '.'",
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! What the administrator says and no label may: entry points, which project may claim which host, what holds where no label
+//! says, how the access log is written. One YAML file, `portolan.yaml` (docs/policies.md).
+//!
+//! ```text
+//! portolan.yaml --> schema (words, places) --> check (what they mean together) --> Policies --> labels name what is there
+//!   watch: read again when it changes; with a mistake in it the last good one stands, and the mistake is a problem
+//! ```
+
+mod check;
+mod hosts;
+mod schema;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::model::{Host, Problem};
+
+pub use schema::parse;
+pub use watch::{PoliciesFile, PoliciesReceiver};
+
+/// The entry point that every edge has.
+pub const WEB: &str = "web";
+
+/// The name of an entry point.
+pub type EntryName = Arc<str>;
+
+/// Everything the file says. Without one it is [`Policies::default`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policies {
+    /// Where clients come in, by name. `web` is always there.
+    pub entry_points: BTreeMap<EntryName, EntryPoint>,
+    /// What holds where no label says, by key.
+    pub defaults: BTreeMap<String, String>,
+    /// The hosts that belong to a Compose project alone, and are all that it may claim.
+    pub projects: BTreeMap<String, Vec<Host>>,
+    /// How requests are logged.
+    pub access_log: AccessLog,
+}
+
+/// What holds without a file.
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            entry_points: [(WEB.into(), EntryPoint::default())].into(),
+            defaults: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            access_log: AccessLog::default(),
+        }
+    }
+}
+
+impl Policies {
+    /// Where a route is that does not say.
+    #[must_use]
+    pub const fn home(&self) -> &'static str {
+        WEB
+    }
+
+    /// Whether labels may name this entry point.
+    #[must_use]
+    pub fn has_entry(&self, name: &str) -> bool {
+        self.entry_points.contains_key(name)
+    }
+
+    /// The entry point that a URL leads to, by its scheme and port, as far as one can tell: which port `web` is published under
+    /// is known to who published it.
+    #[must_use]
+    pub fn entry_at(&self, _secure: bool, port: Option<u16>) -> &str {
+        let is_there = |(_, entry): &(&EntryName, &EntryPoint)| port.is_some() && entry.port() == port;
+        self.entry_points.iter().find(is_there).map_or(WEB, |(name, _)| name)
+    }
+
+    /// Whether the dashboard's host is at this entry point.
+    #[must_use]
+    pub fn shows_dashboard(&self, entry: &str) -> bool {
+        [WEB, self.home()].contains(&entry)
+    }
+}
+
+/// A port on which clients come in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// Where Envoy listens, as seen from Envoy; `--edge-listen` where nothing is said, as `web` may.
+    pub listen: Option<SocketAddr>,
+    /// The port that clients use, where it is another one: a container's port is published under some other.
+    pub published: Option<u16>,
+}
+
+impl EntryPoint {
+    /// The port that clients use, if it is said.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.published.or_else(|| Some(self.listen?.port()))
+    }
+}
+
+/// How requests are logged, on Envoy's standard output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One JSON object a request.
+    #[default]
+    Json,
+    /// One line a request, in Envoy's own format.
+    Text,
+    /// Not at all.
+    Off,
+}
+
+/// What is wrong in the file, where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Line and column, from 1; nothing where it is about no single place.
+    pub place: Option<(u64, u64)>,
+    /// What is wrong, and why.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// `3:5: there is no ...; write ...`
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.place {
+            write!(f, "{line}:{column}: ")?;
+        }
+        write!(f, "{}; {}", self.reason, self.fix)
+    }
+}
+
+/// The policies that hold, and what is wrong with the file as it is now.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// The last good ones.
+    pub policies: Arc<Policies>,
+    /// What is wrong since.
+    pub problems: Arc<Vec<Problem>>,
+}
+
+#[cfg(test)]
+mod tests;

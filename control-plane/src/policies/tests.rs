@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+/// What is said of a file with mistakes in it.
+fn told(text: &str) -> Vec<String> {
+    parse(text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_file_that_says_nothing_is_as_none() {
+    for text in
+        ["", "# nothing\n", "{}", "entry-points: {}\n", "entry-points: { web: {} }\naccess-log: json\n"]
+    {
+        assert_eq!(parse(text).unwrap(), Policies::default(), "{text:?}");
+    }
+}
+
+#[test]
+fn every_word_is_read() {
+    let policies = parse(
+        "entry-points:\n  web: { published: 80 }\n  in: { listen: \"[::]:9000\", published: 90 }\nprojects:\n  shop: { hosts: [A.test, \"*.b.test\", \"*\"] }\ndefaults: { compress: true, max-connections: 7, timeout: 1m, response-header.x-a: b }\naccess-log: text\n",
+    )
+    .unwrap();
+    assert_eq!(policies.entry_points["in"].listen, Some("[::]:9000".parse().unwrap()));
+    assert_eq!(policies.entry_points["in"].port(), Some(90));
+    assert_eq!(policies.entry_at(false, Some(90)), "in");
+    assert_eq!(policies.entry_at(false, Some(80)), WEB);
+    assert_eq!(
+        policies.projects["shop"].iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["a.test", "*.b.test", "*"]
+    );
+    assert_eq!(policies.defaults["max-connections"], "7");
+    assert_eq!(policies.access_log, AccessLog::Text);
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_what_to_write() {
+    for (text, wanted) in [
+        ("entry-points: { in: {} }", "1:21: the entry point in does not say where it listens; say where"),
+        (
+            "entry-points:\n  a: { listen: \"0.0.0.0:1\" }\n  b: { listen: \"0.0.0.0:1\" }",
+            "3:6: the entry points a and b both listen on 0.0.0.0:1; give each",
+        ),
+        (
+            "entry-points: { \"a b\": { listen: \"0.0.0.0:1\" } }",
+            "\"a b\" cannot be the name of an entry point; write letters",
+        ),
+        ("entry-points: { web: { listen: \"0.0.0.0:1\" } }", "web listens where --edge-listen says; remove"),
+        ("entry-points: { in: { listen: \"0.0.0.0:0\" } }", "the entry point in has port 0; write"),
+        ("entry-points: { in: { listen: there } }", "1:31: "),
+        (
+            "projects:\n  shop:\n    hosts: [a.test, \"https://b.test\"]",
+            "3:21: \"https://b.test\" is a URL or has a path; write the host \"b.test\" alone",
+        ),
+        ("projects: { shop: {} }", "missing field"),
+        (
+            "defaults: { host: a }",
+            "defaults.host: host is for a container to say, and for no other; write one of listen, tls",
+        ),
+        (
+            "defaults: { tiemout: 1s }",
+            "defaults.tiemout: there is no key \"tiemout\"; did you mean defaults.timeout?",
+        ),
+        ("defaults: { timeout: soon }", "defaults.timeout: it is not a duration; write"),
+        ("defaults: { listen: other }", "defaults.listen: there is no entry point \"other\"; write web"),
+        ("access-log: xml", "1:13: unknown variant `xml`"),
+        ("entry-point: {}", "unknown field `entry-point`"),
+        ("entry-points: [", ""),
+        ("just words", ""),
+    ] {
+        let told = told(text);
+        assert!(told.iter().any(|told| told.contains(wanted)), "{text:?}: {told:?}");
+    }
+    assert_eq!(
+        told("projects: { a: { hosts: [\"/\"] }, b: { hosts: [\"\"] } }\ndefaults: { timeout: x }").len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_file_is_followed_and_a_mistake_leaves_the_last_good_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portolan.yaml");
+    let missing = PoliciesFile::open(path.clone()).unwrap_err().to_string();
+    assert!(missing.contains("cannot read the policies file"), "{missing}");
+    std::fs::write(&path, "defaults: { timeout: x }").unwrap();
+    let faulty = PoliciesFile::open(path.clone()).unwrap_err().to_string();
+    assert!(faulty.contains("portolan.yaml:1:22: defaults.timeout: it is not a duration"), "{faulty}");
+
+    std::fs::write(&path, "defaults: { timeout: 1s }").unwrap();
+    let file = PoliciesFile::open(path.clone()).unwrap();
+    let mut states = file.subscribe();
+    let stop = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(file.run(stop.clone()));
+    let until = async |states: &mut PoliciesReceiver, problems: usize, timeout: &str| {
+        let there = states.wait_for(|state| {
+            state.problems.len() == problems
+                && state.policies.defaults.get("timeout").is_some_and(|is| is == timeout)
+        });
+        tokio::time::timeout(Duration::from_secs(20), there).await.unwrap().unwrap().clone()
+    };
+    until(&mut states, 0, "1s").await;
+    std::fs::write(&path, "defaults: { timeout: x, retries: y }").unwrap();
+    let state = until(&mut states, 2, "1s").await;
+    let told: Vec<String> = state.problems.iter().map(ToString::to_string).collect();
+    assert!(told[0].starts_with("portolan.yaml: line 1, column 34: defaults.retries: "), "{told:?}");
+    std::fs::remove_file(&path).unwrap();
+    let state = until(&mut states, 1, "1s").await;
+    assert!(state.problems[0].reason.contains("cannot be read"), "{:?}", state.problems);
+    std::fs::write(&path, "defaults: { timeout: 2s }").unwrap();
+    until(&mut states, 0, "2s").await;
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap().unwrap();
+}

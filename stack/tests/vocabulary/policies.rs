@@ -1,0 +1,182 @@
+//! The policies file: each case has a control plane and an Envoy of its own.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use stack::ports;
+use stack::wait::until;
+
+use super::lab::{LIMIT, Lab, header, is, status};
+
+fn entry(port: u16) -> Value {
+    json!({ "listen": format!("127.0.0.1:{port}") })
+}
+
+/// No client was cut off by what was opened or closed.
+fn untouched(lab: &Lab) -> Result<()> {
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")?;
+    for what in ["listener_modified", "listener_in_place_updated"] {
+        is(lab.counter(&format!("listener_manager.{what}"))?, 0, what)?;
+    }
+    Ok(())
+}
+
+pub fn an_entry_point_is_opened_and_closed_while_all_runs(folder: &Path) -> Result<()> {
+    let (internal, late) = (ports::free()?, ports::free()?);
+    let lab = Lab::start_with(folder, Some(&json!({ "entry-points": { "internal": entry(internal) } })))?;
+    let web = lab.upstream("web")?;
+    let labels = [
+        ("host", "home.test"),
+        ("routes.inside.host", "inside.test"),
+        ("routes.inside.listen", "internal"),
+        ("routes.both.host", "both.test"),
+        ("routes.both.listen", "internal, web"),
+        ("routes.late.host", "late.test"),
+        ("routes.late.listen", "late"),
+    ];
+    lab.serve("entries", &labels, &[web.address()])?;
+    for (host, at_web, at_internal) in
+        [("home.test", 200, 404), ("inside.test", 404, 200), ("both.test", 200, 200)]
+    {
+        is(status(&lab.get(host, "/")?), at_web, host)?;
+        is(status(&lab.get_at(internal, host, "/")?), at_internal, host)?;
+    }
+    is(status(&lab.get_at(internal, "dashboard.localhost", "/")?), 404, "the dashboard is at web alone")?;
+    ensure!(
+        lab.problems()?.to_string().contains("there is no entry point \\\"late\\\""),
+        "{}",
+        lab.problems()?
+    );
+
+    let both = json!({ "entry-points": { "internal": entry(internal), "late": entry(late) } });
+    lab.write_policies(&both.to_string())?;
+    until("the new port is open", LIMIT, || {
+        is(status(&lab.get_at(late, "late.test", "/")?), 200, "late.test")
+    })?;
+    is(lab.problems()?["problems"].as_array().map(Vec::len), Some(0), "problems")?;
+    let asked = lab.portolan(&["why", &format!("http://late.test:{late}/")])?;
+    ensure!(asked.contains("entries#late"), "{asked}");
+
+    lab.write_policies(&json!({ "entry-points": { "late": entry(late) } }).to_string())?;
+    until("the port is closed", LIMIT, || {
+        ensure!(std::net::TcpStream::connect(("127.0.0.1", internal)).is_err(), "it is open");
+        Ok(())
+    })?;
+    is(status(&lab.get_at(late, "late.test", "/")?), 200, "late.test")?;
+    is(status(&lab.get("both.test", "/")?), 200, "the other entry point of a route stands")?;
+    untouched(&lab)
+}
+
+pub fn a_mistake_leaves_the_last_good_policies_and_is_shown(folder: &Path) -> Result<()> {
+    let internal = ports::free()?;
+    let good = json!({ "entry-points": { "internal": entry(internal) } }).to_string();
+    let lab = Lab::start_with(folder, Some(&serde_json::from_str(&good)?))?;
+    lab.serve("mistake", &[("host", "mistake.test"), ("listen", "internal"), ("respond", "204")], &[])?;
+    for (text, wanted) in [
+        (
+            "entry-points:\n  internal: {}\n",
+            "line 2, column 13: the entry point internal does not say where it listens",
+        ),
+        ("entry-points:\n  internal:\n    lisen: 1\n", "line 3, column 5: unknown field `lisen`"),
+        ("defaults: { timeout: soon }\n", "line 1, column 22: defaults.timeout: it is not a duration"),
+    ] {
+        lab.write_policies(text)?;
+        until("the mistake is shown", LIMIT, || {
+            let shown = lab.problems()?;
+            let problem = &shown["problems"][0];
+            ensure!(problem["container"] == "portolan.yaml", "{shown}");
+            ensure!(problem["reason"].as_str().is_some_and(|reason| reason.contains(wanted)), "{shown}");
+            Ok(())
+        })?;
+        is(status(&lab.get_at(internal, "mistake.test", "/")?), 204, "the last good one")?;
+    }
+    ensure!(lab.control_plane.log().contains("the last good one stands"), "the log says so");
+    lab.write_policies(&good)?;
+    until("the mistake is gone", LIMIT, || {
+        is(lab.problems()?["problems"].as_array().map(Vec::len), Some(0), "problems")
+    })?;
+    untouched(&lab)
+}
+
+pub fn defaults_hold_where_no_label_says(folder: &Path) -> Result<()> {
+    let internal = ports::free()?;
+    let defaults = json!({ "listen": "internal", "response-header.x-frame-options": "DENY", "retries": 0 });
+    let lab = Lab::start_with(
+        folder,
+        Some(&json!({ "entry-points": { "internal": entry(internal) }, "defaults": defaults })),
+    )?;
+    let labels = [
+        ("host", "default.test"),
+        ("respond", "200:hello"),
+        ("routes.own.host", "own.test"),
+        ("routes.own.respond", "200:hello"),
+        ("routes.own.response-header.X-Frame-Options", "SAMEORIGIN"),
+        ("routes.own.listen", "web"),
+    ];
+    lab.serve("defaults", &labels, &[])?;
+    let by_default = lab.get_at(internal, "default.test", "/")?;
+    is(status(&by_default), 200, "at the default entry point")?;
+    is(header(&by_default, "x-frame-options"), "DENY", "a default")?;
+    let own = lab.get("own.test", "/")?;
+    is(status(&own), 200, "at its own entry point")?;
+    is(header(&own, "x-frame-options"), "SAMEORIGIN", "a label")?;
+    is(lab.problems()?["problems"].as_array().map(Vec::len), Some(0), "problems")
+}
+
+pub fn a_host_belongs_to_its_project(folder: &Path) -> Result<()> {
+    let lab = Lab::start_with(
+        folder,
+        Some(&json!({ "projects": { "shop": { "hosts": ["shop.test", "*.shop.test"] } } })),
+    )?;
+    // What a services file names is of no project.
+    let labels = [
+        ("host", "free.test"),
+        ("respond", "204"),
+        ("routes.theirs.host", "shop.test, a.shop.test"),
+        ("routes.theirs.respond", "204"),
+        ("routes.all.host", "*.test"),
+        ("routes.all.respond", "204"),
+    ];
+    lab.serve("stranger", &labels, &[])?;
+    for (host, wanted) in [("free.test", 204), ("shop.test", 404), ("a.shop.test", 404), ("b.test", 404)] {
+        is(status(&lab.get(host, "/")?), wanted, host)?;
+    }
+    let shown = lab.problems()?.to_string();
+    for words in ["shop.test belongs to the project shop", "would come under *.test too"] {
+        ensure!(shown.contains(words), "{words}: {shown}");
+    }
+    lab.write_policies("projects: {}\n")?;
+    until("it is anybody's", LIMIT, || is(status(&lab.get("shop.test", "/")?), 204, "shop.test"))?;
+    untouched(&lab)
+}
+
+pub fn requests_are_logged_as_the_administrator_wants(folder: &Path) -> Result<()> {
+    let lab = Lab::start_with(folder, Some(&json!({})))?;
+    lab.serve("log", &[("host", "log.test"), ("respond", "204")], &[])?;
+    let logged = |path: &str| -> Result<Option<String>> {
+        lab.get("log.test", path)?;
+        Ok(lab.envoy.log().lines().rev().find(|line| line.contains(path)).map(str::to_owned))
+    };
+    until("a JSON object a request", LIMIT, || {
+        let line = logged("/as-json")?.unwrap_or_default();
+        is(serde_json::from_str::<Value>(&line)?["path"].as_str(), Some("/as-json"), "its path")
+    })?;
+    lab.write_policies("access-log: text\n")?;
+    until("a line a request", LIMIT, || {
+        let line = logged("/as-text")?.unwrap_or_default();
+        ensure!(line.contains("\"GET /as-text HTTP/1.1\" 204"), "{line}");
+        Ok(())
+    })?;
+    lab.write_policies("access-log: off\n")?;
+    // What is served with the new listener is known by what is not said of it; so an entry of the one before must come first.
+    until("the listener is the new one", LIMIT, || {
+        is(lab.admin("/config_dump?resource=dynamic_listeners")?.contains("StdoutAccessLog"), false, "a log")
+    })?;
+    until("the old one is drained or not asked any more", LIMIT, || {
+        let path = format!("/not-logged-{}", lab.envoy.log().len());
+        logged(&path)?;
+        lab.get("log.test", "/later")?;
+        is(logged(&path)?, None, "a line")
+    })
+}
