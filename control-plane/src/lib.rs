@@ -17,6 +17,7 @@ pub mod docker;
 pub mod explain;
 pub mod file;
 pub mod inventory;
+pub mod lint;
 pub mod matching;
 pub mod model;
 pub mod naming;

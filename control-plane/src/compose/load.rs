@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::env::Environment;
-use super::interpolate::{Interpolated, interpolate};
+use super::interpolate::interpolate;
 use super::merge::{in_one_form, merge, value_mut};
-use super::tree::{Grower, Kind, Place, Source, Tree, with_variables};
+use super::tree::{Grower, Kind, Place, Source, Text, Tree, with_variables};
 use super::{Error, yaml};
 
 /// What `include` brings into a project.
@@ -29,6 +29,8 @@ pub struct Asked {
     pub name: Option<String>,
     /// Its directory, if it is not that of the first file.
     pub directory: Option<PathBuf>,
+    /// The working directory, from which relative paths go.
+    pub here: PathBuf,
     /// Its env files, if it is not `.env` in its directory.
     pub env_files: Vec<PathBuf>,
     /// The variables of the environment.
@@ -49,9 +51,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Every value that has a `$`, with where it stands: its variables, and what could not be read.
+    /// Every value that has a `$`, with where it stands.
     #[must_use]
-    pub fn variables(&self) -> Vec<(&Place, &Interpolated)> {
+    pub fn variables(&self) -> Vec<(&Place, &Text)> {
         let mut found = Vec::new();
         with_variables(&self.tree, &mut found);
         found
@@ -114,10 +116,23 @@ fn name(
             return Ok(interpolate(name, &lookup).text);
         }
     }
-    let full = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-    let last = full.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let last = last_name(&asked.here.join(directory));
+    let last = last.to_lowercase();
     let kept: String = last.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect();
     Ok(kept.trim_start_matches(['_', '-']).to_owned())
+}
+
+/// The name of a directory, whose path may go up and down.
+fn last_name(directory: &Path) -> String {
+    let mut names = Vec::new();
+    for component in directory.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::ParentDir => drop(names.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    names.last().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// So deep may includes and extends go: each a file or a service further.
@@ -200,8 +215,8 @@ impl Loader<'_> {
         let Some(extends) = service.get("extends") else { return Ok(service.clone()) };
         let here = (path.to_owned(), name.to_owned());
         if chain.contains(&here) || chain.len() > DEEPEST {
-            let reason =
-                format!("the service {name} extends itself, over {} others", chain.len().saturating_sub(1));
+            let names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).chain([name]).collect();
+            let reason = format!("the service {name} extends itself: {}", names.join(" extends "));
             return Err(Error::at(extends.place.clone(), reason));
         }
         chain.push(here);

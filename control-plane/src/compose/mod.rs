@@ -7,6 +7,7 @@
 //! These are the common parts of the Compose file reference, and of them what matters to routing. Where Compose is there its own
 //! word stands ([`project::Project::as_compose_has_it`]); then this reading says where everything is.
 
+pub mod dockerfile;
 pub mod env;
 pub mod interpolate;
 pub mod load;
@@ -14,6 +15,7 @@ mod merge;
 pub mod project;
 pub mod scalar;
 pub mod tree;
+pub mod workload;
 pub mod yaml;
 
 use std::fmt;

@@ -32,10 +32,10 @@ pub struct Service {
     pub name: String,
     /// Where its name stands; with several files in the last one that says something of it.
     pub place: Place,
-    /// The labels of its containers.
+    /// The labels of its containers: its own, and below them those that its build gives the image.
     pub labels: BTreeMap<String, Label>,
-    /// Labels that containers do not get, by where they stand: `deploy.labels`, `build.labels`.
-    pub other_labels: BTreeMap<&'static str, BTreeMap<String, Label>>,
+    /// The labels under `deploy`. They are those of a Swarm service; containers do not get them.
+    pub deploy_labels: BTreeMap<String, Label>,
     /// The networks it is on; none with a network mode.
     pub networks: Vec<Network>,
     /// Its network mode, such as `host` or `service:db`.
@@ -101,31 +101,14 @@ impl Label {
     /// Where the value goes on from its byte `at`; nothing where it is written otherwise than meant.
     #[must_use]
     pub fn from(&self, at: usize) -> Option<Place> {
-        let start = self.written_at(self.text.from + at)?;
-        let end = self.written_at(self.text.node.text()?.len())?;
-        Some(self.within(start, end.max(start)))
-    }
-
-    /// Where the bytes `range` of what is written, before its variables are replaced, stand.
-    #[must_use]
-    pub fn written(&self, range: std::ops::Range<usize>) -> Option<Place> {
-        let source = &self.place.source.text;
-        let (start, end) =
-            (self.text.node.byte_of(range.start, source)?, self.text.node.byte_of(range.end, source)?);
-        Some(self.within(start, end))
-    }
-
-    fn written_at(&self, at: usize) -> Option<usize> {
-        let at = match &self.text.variables {
+        let text = &self.text;
+        let at = text.from + at;
+        let start = match &text.variables {
             Some(variables) if at <= variables.text.len() => variables.written_at(at),
             _ => at,
         };
-        self.text.node.byte_of(at, &self.place.source.text)
-    }
-
-    fn within(&self, start: usize, end: usize) -> Place {
-        let node = Place { source: Arc::clone(&self.place.source), span: self.text.node.span };
-        node.part(start - node.span.start..end - node.span.start)
+        let end = text.node.text()?.len();
+        text.written(start..end.max(start), &self.place)
     }
 }
 
@@ -186,17 +169,17 @@ fn service(field: &Field, tree: &Tree, project: &str) -> Result<Service, Error> 
     }
     let text = |key: &str| value.get(key).and_then(Tree::as_str).map(str::to_owned);
     let network_mode = text("network_mode");
-    let mut other_labels = BTreeMap::new();
-    for (at, outer) in [("deploy.labels", "deploy"), ("build.labels", "build")] {
-        if let Some(found) = value.get(outer).and_then(|outer| outer.get("labels")) {
-            other_labels.insert(at, labels(found)?);
-        }
-    }
+    let labels_of = |tree: Option<&Tree>| match tree.and_then(|tree| tree.get("labels")) {
+        Some(tree) => labels(tree),
+        None => Ok(BTreeMap::new()),
+    };
+    let mut labels = labels_of(value.get("build"))?;
+    labels.extend(labels_of(Some(value))?);
     Ok(Service {
         name: key.clone(),
         place: place.clone(),
-        labels: value.get("labels").map(labels).transpose()?.unwrap_or_default(),
-        other_labels,
+        labels,
+        deploy_labels: labels_of(value.get("deploy"))?,
         networks: if network_mode.is_some() { Vec::new() } else { networks(value, tree, project) },
         network_mode,
         ports: ports(value),

@@ -22,6 +22,13 @@ pub fn is_null(plain: &str) -> bool {
     matches!(plain, "" | "~" | "null" | "Null" | "NULL")
 }
 
+/// Whether a plain scalar is text, and not a number, a date, or true or false.
+#[must_use]
+pub fn is_text(plain: &str) -> bool {
+    let is_word = matches!(plain, "true" | "True" | "TRUE" | "false" | "False" | "FALSE");
+    !is_null(plain) && !is_word && number(plain).is_none() && date(plain).is_none()
+}
+
 fn number(plain: &str) -> Option<String> {
     if !plain.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return None;

@@ -178,11 +178,23 @@ impl Tree {
     }
 }
 
+impl Text {
+    /// Where the bytes `range` of what is written, before its variables are replaced, stand; nothing where that is not known. `place`
+    /// is in the same file.
+    #[must_use]
+    pub fn written(&self, range: std::ops::Range<usize>, place: &Place) -> Option<Place> {
+        let source = &place.source.text;
+        let (start, end) = (self.node.byte_of(range.start, source)?, self.node.byte_of(range.end, source)?);
+        let node = Place { source: Arc::clone(&place.source), span: self.node.span };
+        Some(node.part(start - node.span.start..end - node.span.start))
+    }
+}
+
 /// Every text of a tree that has variables.
-pub(super) fn with_variables<'a>(tree: &'a Tree, found: &mut Vec<(&'a Place, &'a Interpolated)>) {
+pub(super) fn with_variables<'a>(tree: &'a Tree, found: &mut Vec<(&'a Place, &'a Text)>) {
     match &tree.kind {
         Kind::Null => {}
-        Kind::Text(text) => found.extend(text.variables.iter().map(|variables| (&tree.place, &**variables))),
+        Kind::Text(text) => found.extend(text.variables.iter().map(|_| (&tree.place, text))),
         Kind::List(items) => items.iter().for_each(|item| with_variables(item, found)),
         Kind::Map(fields) => fields.iter().for_each(|field| with_variables(&field.value, found)),
     }
@@ -260,6 +272,14 @@ impl<'a> Grower<'a> {
             if key == "<<" {
                 merged.push(&entry.value);
                 continue;
+            }
+            if let yaml::Value::Scalar(scalar) = &entry.key.target().value
+                && scalar.style == Style::Plain
+                && entry.key.tag.is_none()
+                && !scalar::is_text(key)
+            {
+                let reason = format!("a key must be text, and {key} without quotes is none");
+                return Err(Error::at(self.place(entry.key.span), reason));
             }
             let place = self.place(entry.key.target().span);
             fields.push(Field { key: key.to_owned(), place, value: self.grow(&entry.value)? });

@@ -135,7 +135,10 @@ fn what_is_no_project_is_told_with_its_place() {
         ("services: {web: {labels: a}}", "1:26: labels are a map, or a list"),
         ("services: {a: {extends: b}}", "1:25: there is no service \"b\" in c.yml"),
         ("services: {a: {extends: {service: b, file: no.yml}}}", "1:25: cannot read no.yml"),
-        ("services: {a: {extends: b}, b: {extends: a}}", "1:25: the service a extends itself, over 1 others"),
+        (
+            "services: {a: {extends: b}, b: {extends: a}}",
+            "1:25: the service a extends itself: a extends b extends a",
+        ),
         ("services: {web: {deploy: {replicas: two}}}", "1:37: the number of replicas is not a number"),
         ("services: {web: {<<: 1}}", "1:22: << must be followed by a map"),
         ("include: [no.yml]", "1:11: cannot read no.yml"),
