@@ -2,6 +2,7 @@
 
 mod access;
 mod connection;
+mod convert;
 mod drain;
 mod health;
 mod missing;
@@ -10,6 +11,8 @@ mod serve;
 mod wait;
 mod weight;
 mod why;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +40,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     Health(health::Health),
+    Convert(convert::Convert),
     Rollout(rollout::Rollout),
     Wait(wait::Wait),
     Drain(drain::Drain),
@@ -46,13 +50,13 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Does what was asked for, and says with which code the process is to end.
     ///
     /// # Errors
     ///
     /// Whatever kept the command from doing its work, in words for the person who typed it.
-    pub async fn run(self) -> anyhow::Result<()> {
-        match self.command {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let done = match self.command {
             Command::Serve(serve) => {
                 lifecycle::logging::init(&self.logging)?;
                 serve.run().await
@@ -64,7 +68,10 @@ impl Cli {
             Command::Undrain(undrain) => undrain.run().await,
             Command::Weight(weight) => weight.run().await,
             Command::Why(why) => why.run().await,
-        }
+            // Their codes say more than whether it worked.
+            Command::Convert(convert) => return convert.run(),
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -7,6 +7,7 @@
 //! Nothing is dropped in silence: each label that is no label of ours in the end is named in a [`Note`]. What would let
 //! more requests through than before is left out, and told.
 
+pub mod convert;
 mod note;
 pub mod traefik;
 

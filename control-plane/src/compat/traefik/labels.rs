@@ -109,8 +109,13 @@ pub(super) struct Labels {
 }
 
 /// Whether Traefik reads it.
-pub(super) fn is_traefiks(label: &str) -> bool {
+pub(in crate::compat) fn is_traefiks(label: &str) -> bool {
     label.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("traefik."))
+}
+
+/// Whether it says what a middleware is, which other containers may use.
+pub(in crate::compat) fn is_of_middleware(label: &str) -> bool {
+    label.to_ascii_lowercase().starts_with("traefik.http.middlewares.")
 }
 
 impl Labels {

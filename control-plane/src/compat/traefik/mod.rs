@@ -24,6 +24,7 @@ use crate::inventory::{Health, Placement, State, Workload, WorkloadId};
 use crate::model::label;
 use draft::Draft;
 use labels::Labels;
+pub(super) use labels::{is_of_middleware, is_traefiks};
 use middleware::Pool;
 use order::Ranked;
 
@@ -42,7 +43,7 @@ struct Asked {
 /// Whether a container has any label of Traefik's.
 #[must_use]
 pub fn concerns(labels: &BTreeMap<String, String>) -> bool {
-    labels.keys().any(|label| labels::is_traefiks(label))
+    labels.keys().any(|label| is_traefiks(label))
 }
 
 /// Our labels for those of each of `sources`, in their order, with what is not the same.
