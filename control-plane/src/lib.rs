@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod compat;
 pub mod compose;
 pub mod dashboard;
 pub mod docker;

@@ -3,6 +3,7 @@
 mod access;
 mod compose_files;
 mod connection;
+mod convert;
 mod drain;
 mod health;
 mod lint;
@@ -42,6 +43,7 @@ enum Command {
     Serve(serve::Serve),
     Health(health::Health),
     Lint(lint::Lint),
+    Convert(convert::Convert),
     Rollout(rollout::Rollout),
     Wait(wait::Wait),
     Drain(drain::Drain),
@@ -71,6 +73,7 @@ impl Cli {
             Command::Why(why) => why.run().await,
             // Their codes say more than whether it worked.
             Command::Lint(lint) => return lint.run().await,
+            Command::Convert(convert) => return convert.run(),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

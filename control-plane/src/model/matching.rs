@@ -110,7 +110,7 @@ impl Match {
     }
 
     /// Sorts by the documented order, the one that is asked first before the others.
-    pub(super) fn rank(&self) -> (u8, Reverse<usize>, Reverse<usize>) {
+    pub(crate) fn rank(&self) -> (u8, Reverse<usize>, Reverse<usize>) {
         let (class, length) = self.path.rank();
         (class, length, Reverse(self.matchers()))
     }

@@ -1,0 +1,169 @@
+//! A Compose file with labels of another proxy as one with ours: the same text, in which labels alone have changed. Pure.
+//!
+//! ```text
+//! text --yaml--> services --section--> entries --translate--> our labels --edit--> text
+//! ```
+//!
+//! What was carried over is taken out, ours stand in its place, and what was not stays as a comment where it stood.
+
+mod edit;
+mod proxy;
+mod quote;
+mod section;
+mod services;
+mod variables;
+
+use std::collections::BTreeSet;
+
+use super::note::{Kind, Note};
+use super::{Source, Translated, traefik};
+use crate::compose::yaml::{self, Span};
+use services::Service;
+use variables::Variables;
+
+/// What is to be known besides the file.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What our labels begin with.
+    pub prefix: String,
+    /// The name of the Compose project, where the file says none.
+    pub project: Option<String>,
+}
+
+/// A file that was converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Converted {
+    /// Its text.
+    pub text: String,
+    /// What is not the same, service by service.
+    pub notes: Vec<Placed>,
+    /// How many services have labels of ours now that had others before.
+    pub services: usize,
+}
+
+impl Converted {
+    /// Whether all was carried over.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.notes.iter().all(|placed| placed.note.kind == Kind::Differs)
+    }
+}
+
+/// A note, and where in the file what it is about stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The service.
+    pub service: String,
+    /// Where.
+    pub at: Span,
+    /// What.
+    pub note: Note,
+}
+
+/// Converts `text`.
+///
+/// # Errors
+///
+/// It is not YAML: where, and why.
+pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> {
+    let file = yaml::parse(text)?;
+    let mut variables = Variables::of(text);
+    let Some(root) = file.documents.first() else {
+        return Ok(Converted { text: text.to_owned(), notes: Vec::new(), services: 0 });
+    };
+    let mut services = services::read(root, &mut variables);
+    for service in services
+        .iter_mut()
+        .filter(|service| service.labels.keys().any(|label| is_route(label, &options.prefix)))
+    {
+        // It was converted before: what is left of the others' labels is what Portolan does not read.
+        service.labels.retain(|label, _| traefik::is_of_middleware(label));
+        service.is_ours = true;
+    }
+    let named = root.get("name").and_then(|name| name.text()).map(str::to_owned);
+    let project = named.or_else(|| options.project.clone());
+    let nothing = BTreeSet::new();
+    let sources: Vec<Source<'_>> = services
+        .iter()
+        .map(|service| Source {
+            name: &service.name,
+            compose: project.as_deref().map(|project| (project, service.name.as_str())),
+            labels: &service.labels,
+            ports: &nothing,
+        })
+        .collect();
+    let mut translated = traefik::translate(&sources);
+    for (service, translated) in services.iter().zip(&mut translated) {
+        translated.notes.extend(proxy::notes(service));
+        service.lost_variables(translated, &variables);
+    }
+    let undone: BTreeSet<&str> = translated
+        .iter()
+        .flat_map(|translated| &translated.notes)
+        .filter(|note| note.kind != Kind::Differs)
+        .map(|note| note.label.as_str())
+        .collect();
+    let mut edits = edit::Edits::new(text, &file.comments);
+    let mut notes = Vec::new();
+    let mut count = 0;
+    for (service, translated) in services.iter().zip(&translated) {
+        let ours: Vec<(String, String)> = translated
+            .labels
+            .iter()
+            .map(|(key, value)| {
+                (format!("{}.{}", options.prefix, variables.show(key)), variables.show(value))
+            })
+            .collect();
+        count += usize::from(!ours.is_empty());
+        let left = edits.service(service, &ours, &undone);
+        notes.extend(left.into_iter().map(|note| place(note, service, &services, &variables)));
+        notes.extend(translated.notes.iter().map(|note| place(note.clone(), service, &services, &variables)));
+    }
+    Ok(Converted { text: edits.apply(), notes, services: count })
+}
+
+/// Whether a label of ours makes a route.
+fn is_route(label: &str, prefix: &str) -> bool {
+    let key = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
+    key.is_some_and(|key| key == "host" || key.starts_with("routes."))
+}
+
+/// Where what `note` is about stands: in its service, or in another one of which it speaks.
+fn place(mut note: Note, service: &Service<'_>, all: &[Service<'_>], variables: &Variables) -> Placed {
+    let others = || all.iter().find_map(|other| other.place_of(&note.label));
+    let at = service.place_of(&note.label).or_else(others).unwrap_or(service.at);
+    if note.value != service.labels.get(&note.label).map_or("", String::as_str) {
+        note.place = None;
+    }
+    for text in [&mut note.label, &mut note.value, &mut note.reason, &mut note.fix] {
+        *text = variables.reveal(text);
+    }
+    Placed { service: service.name.clone(), at, note }
+}
+
+impl Service<'_> {
+    /// Tells of variables that the translation has swallowed: it does not know what they will say.
+    fn lost_variables(&self, translated: &mut Translated, variables: &Variables) {
+        let told = translated.notes.iter().filter(|note| note.kind != Kind::Differs);
+        let told: BTreeSet<&str> = told.map(|note| note.label.as_str()).collect();
+        let there = |stand_in: &str| {
+            translated.labels.iter().any(|(key, value)| key.contains(stand_in) || value.contains(stand_in))
+        };
+        let mut lost = Vec::new();
+        for (label, value) in self.labels.iter().filter(|(label, _)| traefik::is_traefiks(label)) {
+            let mut hidden = variables.in_text(value).into_iter();
+            if !told.contains(label.as_str()) && hidden.any(|stand_in| !there(stand_in)) {
+                lost.push(Note {
+                    kind: Kind::Lost,
+                    label: label.clone(),
+                    value: value.clone(),
+                    place: None,
+                    reason: "its value must be known for it to be carried over, and it is a variable"
+                        .to_owned(),
+                    fix: "correct by hand what was made of it".to_owned(),
+                });
+            }
+        }
+        translated.notes.extend(lost);
+    }
+}
