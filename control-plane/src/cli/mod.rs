@@ -4,6 +4,7 @@ mod access;
 mod connection;
 mod drain;
 mod health;
+mod logs;
 mod missing;
 mod rollout;
 mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Undrain(drain::Undrain),
     Weight(weight::Weight),
     Why(why::Why),
+    Logs(logs::Logs),
 }
 
 impl Cli {
@@ -64,6 +66,7 @@ impl Cli {
             Command::Undrain(undrain) => undrain.run().await,
             Command::Weight(weight) => weight.run().await,
             Command::Why(why) => why.run().await,
+            Command::Logs(logs) => logs.run().await,
         }
     }
 }
