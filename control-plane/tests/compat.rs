@@ -39,7 +39,7 @@ fn problems(labels: &[(String, String)]) -> Vec<Problem> {
         health: Health::None,
         created: 0,
     };
-    let (_, problems) = label::read(&workload, "portolan");
+    let (_, problems) = label::read(&workload, "portolan", &portolan::policies::Policies::default());
     // A policy is for somebody to write: that is said in a note.
     problems.into_iter().filter(|problem| !problem.reason.starts_with("there is no policy")).collect()
 }

@@ -79,7 +79,7 @@ fn is_right(converted: &Converted, case: &Path) {
             health: Health::None,
             created: 0,
         };
-        let (_, problems) = label::read(&workload, "portolan");
+        let (_, problems) = label::read(&workload, "portolan", &portolan::policies::Policies::default());
         let problems = problems.iter().filter(|problem| !problem.reason.contains("has no host"));
         assert_eq!(problems.count(), 0, "{}: {:?}", case.display(), workload.labels);
     }

@@ -64,6 +64,9 @@ pub type Name = Arc<str>;
 /// The one map of several entries that is written every day: virtual hosts, their routes, what those say to filters.
 const FILTER_CONFIGS: [u32; 3] = [2, 3, 13];
 
+/// Where the maps are in an assignment: `endpoints.lb_endpoints.metadata.filter_metadata.value.fields`.
+const ENDPOINT_METADATA: [u32; 6] = [2, 2, 3, 1, 2, 1];
+
 /// One resource as it travels: its name, its encoded message and the hash of it.
 ///
 /// It is encoded once, for all clients of both protocols: a response to any of them is a copy of these bytes with a few
@@ -165,7 +168,12 @@ impl From<&Cluster> for Resource {
 
 impl From<&ClusterLoadAssignment> for Resource {
     fn from(assignment: &ClusterLoadAssignment) -> Self {
-        Self::new(Kind::Endpoint, &assignment.cluster_name, assignment, References::default())
+        let mut body = assignment.encode_to_vec();
+        let mut all = assignment.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
+        if all.any(|endpoint| endpoint.metadata.is_some()) {
+            protobuf::sort_map(&mut body, &ENDPOINT_METADATA);
+        }
+        Self::of_body(Kind::Endpoint, &assignment.cluster_name, &body, References::default())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -54,6 +55,7 @@ impl Lint {
                     model: model::Options {
                         label_prefix: self.label_prefix,
                         reserved_host: self.dashboard_host,
+                        policies: Arc::default(),
                     },
                     profiles: self.files.active(&resolved.loaded),
                     proxy_networks: self.proxy_networks.into_iter().collect(),

@@ -7,6 +7,7 @@ mod convert;
 mod drain;
 mod health;
 mod lint;
+mod logs;
 mod missing;
 mod rollout;
 mod serve;
@@ -50,6 +51,7 @@ enum Command {
     Undrain(drain::Undrain),
     Weight(weight::Weight),
     Why(why::Why),
+    Logs(logs::Logs),
 }
 
 impl Cli {
@@ -71,6 +73,7 @@ impl Cli {
             Command::Undrain(undrain) => undrain.run().await,
             Command::Weight(weight) => weight.run().await,
             Command::Why(why) => why.run().await,
+            Command::Logs(logs) => logs.run().await,
             // Their codes say more than whether it worked.
             Command::Lint(lint) => return lint.run().await,
             Command::Convert(convert) => return convert.run(),

@@ -34,7 +34,8 @@ pub(super) fn of(
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for service in project.services.values() {
         let workload = workload::of(service, project, 1, BTreeSet::new(), None);
-        let (claims, problems) = label::read(&workload, &settings.model.label_prefix);
+        let (claims, problems) =
+            label::read(&workload, &settings.model.label_prefix, &settings.model.policies);
         let mut candidate = Candidate { service, workload, claims, problems };
         if candidate.is_exposed() && candidate.claims.port.is_none() {
             let exposed = ports(service);

@@ -68,5 +68,7 @@ fn endpoint(
         id: workload.id.clone(),
         version: member.variant().to_owned(),
         network: at.network,
+        project: workload.project.clone(),
+        compose_service: workload.service.clone(),
     })
 }

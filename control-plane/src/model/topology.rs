@@ -154,6 +154,11 @@ pub struct Endpoint {
     pub version: String,
     /// The Docker network it is reached over: the one a label names, or the one that was chosen of several.
     pub network: Option<String>,
+    /// The workload's Compose project.
+    pub project: Option<String>,
+    /// The workload's Compose service, or its service in the services file; not always that whose endpoint it is, which a
+    /// label may name.
+    pub compose_service: Option<String>,
 }
 
 /// Whether an endpoint takes new requests.

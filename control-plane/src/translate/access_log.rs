@@ -14,7 +14,7 @@ use crate::policies::AccessLog as Format;
 
 /// Key and Envoy's command operator (Envoy documentation, "Access logging", "Command operators"). Values that are
 /// numbers stay numbers, and what a request does not have is null.
-const FIELDS: [(&str, &str); 16] = [
+const FIELDS: [(&str, &str); 19] = [
     ("time", "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%"),
     ("client_address", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
     ("method", "%REQ(:METHOD)%"),
@@ -27,6 +27,9 @@ const FIELDS: [(&str, &str); 16] = [
     ("bytes_sent", "%BYTES_SENT%"),
     ("duration_ms", "%DURATION%"),
     ("upstream_host", "%UPSTREAM_HOST%"),
+    ("project", "%UPSTREAM_METADATA(portolan:project)%"),
+    ("service", "%UPSTREAM_METADATA(portolan:service)%"),
+    ("container", "%UPSTREAM_METADATA(portolan:container)%"),
     ("cluster", "%UPSTREAM_CLUSTER_RAW%"),
     ("route", "%ROUTE_NAME%"),
     ("request_id", "%REQ(X-REQUEST-ID)%"),

@@ -12,13 +12,14 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::cluster::v3::{
     CircuitBreakers, Cluster, OutlierDetection, UpstreamConnectionOptions,
 };
-use envoy_types::pb::envoy::config::core::v3::{HealthStatus, Locality, TcpKeepalive};
+use envoy_types::pb::envoy::config::core::v3::{HealthStatus, Locality, Metadata, TcpKeepalive};
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 use envoy_types::pb::envoy::r#type::v3::Percent;
+use envoy_types::pb::google::protobuf::{Struct, Value, value};
 
 use crate::model::options::{BackendOptions, Balance};
 use crate::model::{Endpoint, EndpointState, Service};
@@ -162,10 +163,62 @@ fn endpoint(endpoint: &Endpoint) -> LbEndpoint {
     LbEndpoint {
         health_status: state as i32,
         host_identifier: Some(at(endpoint.address)),
+        metadata: Some(metadata(endpoint)),
         ..Default::default()
     }
 }
 
+/// Who an endpoint is, for the access log (`%UPSTREAM_METADATA(portolan:container)%`). The maps have no order here; the
+/// snapshot encodes them in one.
+fn metadata(endpoint: &Endpoint) -> Metadata {
+    let names = [
+        ("project", endpoint.project.as_ref()),
+        ("service", endpoint.compose_service.as_ref()),
+        ("container", Some(&endpoint.workload)),
+    ];
+    let field = |(key, name): (&str, Option<&String>)| {
+        let value = Value { kind: Some(value::Kind::StringValue(name?.clone())) };
+        Some((key.to_owned(), value))
+    };
+    let fields = Struct { fields: names.into_iter().filter_map(field).collect() };
+    Metadata { filter_metadata: [("portolan".to_owned(), fields)].into(), ..Default::default() }
+}
+
 pub(super) fn at(socket: std::net::SocketAddr) -> HostIdentifier {
     HostIdentifier::Endpoint(PbEndpoint { address: Some(address(socket)), ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use xds_server::Resource;
+
+    use super::*;
+    use crate::model::options::BackendOptions;
+    use crate::model::{ServiceName, Share};
+
+    #[test]
+    fn equal_endpoints_are_equal_bytes_whatever_the_order_of_a_map() {
+        let endpoint = |number: u8| Endpoint {
+            address: ([10, 0, 0, number], 80).into(),
+            state: EndpointState::Ready,
+            workload: format!("shop-web-{number}"),
+            id: format!("id-{number}").into(),
+            version: String::new(),
+            network: None,
+            project: Some("shop".to_owned()),
+            compose_service: Some("web".to_owned()),
+        };
+        let service = Service {
+            name: ServiceName("shop/web".into()),
+            options: Arc::new(BackendOptions::default()),
+            variants: [(String::new(), Share { label: 100, by_hand: None })].into(),
+            endpoints: (1..4).map(endpoint).collect(),
+            absent: Vec::new(),
+        };
+        let version = || Resource::from(&assignment(&service)).version();
+        let first = version();
+        assert!((0..50).all(|_| version() == first));
+    }
 }

@@ -29,7 +29,7 @@ pub const DASHBOARD: &str = "dashboard.localhost";
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The keys of every line of the access log.
-const LOG_KEYS: [&str; 16] = [
+const LOG_KEYS: [&str; 19] = [
     "time",
     "client_address",
     "method",
@@ -42,6 +42,9 @@ const LOG_KEYS: [&str; 16] = [
     "bytes_sent",
     "duration_ms",
     "upstream_host",
+    "project",
+    "service",
+    "container",
     "cluster",
     "route",
     "request_id",
@@ -337,6 +340,14 @@ pub fn every_request_is_in_the_access_log_once(site: &Site, log: impl Fn() -> Re
             && first["cluster"].as_str().is_some_and(|name| name.contains("frontend")),
         "{first}"
     );
+    // The container that answered, by the name that it goes by.
+    ensure!(
+        first["service"] == "frontend"
+            && first["container"].as_str().is_some_and(|name| name.contains("frontend-")),
+        "{first}"
+    );
+    let nobody = lines.iter().find(|line| line["authority"] == "nobody.localhost").context("no such line")?;
+    ensure!(nobody["container"].is_null() && nobody["service"].is_null(), "{nobody}");
     Ok(())
 }
 

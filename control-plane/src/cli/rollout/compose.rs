@@ -13,7 +13,7 @@ const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// Which project, as `docker compose` takes it. Without options it is that of this folder.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Compose {
+pub(in crate::cli) struct Compose {
     /// Compose project, passed on to docker compose.
     #[arg(short, long, value_name = "NAME")]
     project: Option<String>,
@@ -46,7 +46,7 @@ struct Config {
 }
 
 impl Compose {
-    fn command(&self) -> Command {
+    pub(in crate::cli) fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.args(["compose", "--ansi", "never", "--progress", "quiet"]);
         if let Some(project) = &self.project {

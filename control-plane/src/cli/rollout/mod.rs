@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::connection::ControlPlane;
 use crate::admin::pb;
-use compose::{Compose, Container};
+pub(super) use compose::Compose;
+use compose::Container;
 use edge::Edge;
 use steps::Reached;
 

@@ -22,6 +22,7 @@ use super::note::{Kind, Note, Refusal};
 use super::{Source, Translated};
 use crate::inventory::{Health, Placement, State, Workload, WorkloadId};
 use crate::model::label;
+use crate::policies::Policies;
 use draft::Draft;
 use labels::Labels;
 pub(super) use labels::{is_of_middleware, is_traefiks};
@@ -149,7 +150,7 @@ fn check(keys: &BTreeMap<String, String>) -> Result<(), Refusal> {
         health: Health::None,
         created: 0,
     };
-    let (_, problems) = label::read(&workload, PREFIX);
+    let (_, problems) = label::read(&workload, PREFIX, &Policies::default());
     problems.into_iter().next().map_or(Ok(()), |problem| {
         let label = problem.label.unwrap_or_default();
         let value = problem.value.unwrap_or_default();
