@@ -84,8 +84,8 @@ pub(crate) fn toggle(inventory: &mut Arc<Inventory>, round: usize) {
     let inventory = Arc::make_mut(inventory);
     let count = inventory.workloads.len();
     // The proxy has no endpoint; it is the last by name.
-    let workload = inventory.workloads.values_mut().nth(round % count.saturating_sub(1).max(1));
-    if let Some(workload) = workload.map(Arc::make_mut) {
+    let id = inventory.workloads.keys().nth(round % count.saturating_sub(1).max(1)).cloned();
+    if let Some(workload) = id.and_then(|id| inventory.workloads.get_mut(&id)).map(Arc::make_mut) {
         workload.state = if workload.state == State::Running { State::Stopping } else { State::Running };
     }
 }

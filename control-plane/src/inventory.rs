@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 /// Everything one provider, or all of them together, know at one moment.
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// The workloads by id, so that the order in which a provider learns of them never matters. Each is shared with the
-    /// inventories before and after it in which it is the same.
-    pub workloads: BTreeMap<WorkloadId, Arc<Workload>>,
+    /// inventories before and after it in which it is the same, and so are the parts of the map in which nothing differs.
+    pub workloads: OrdMap<WorkloadId, Arc<Workload>>,
     /// Shares of requests that were decided by hand, by the names of services and their versions. No provider knows of
     /// any: [`Overrides::apply`](crate::overrides::Overrides::apply) lays them over what it says.
     pub weights: BTreeMap<String, BTreeMap<String, u32>>,

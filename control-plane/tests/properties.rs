@@ -332,7 +332,7 @@ fn one_change_makes_one_service_anew_and_shares_the_rest() {
         })
         .collect();
     assert_eq!(anew, ["web-7"]);
-    assert!(Arc::ptr_eq(&before.model.topology.hosts, &after.model.topology.hosts));
+    assert!(before.model.topology.hosts.ptr_eq(&after.model.topology.hosts));
     for kind in Kind::ALL {
         for (name, resource) in before.snapshot.section(kind) {
             let same = Arc::ptr_eq(resource, after.snapshot.get(kind, name).unwrap());
@@ -360,7 +360,7 @@ fn a_kept_route_goes_when_the_new_container_is_ready_though_nobody_asks_for_anyt
     let (waits, _) = build(&edited(Health::Starting), Some(&before));
     assert_eq!(hosts(&waits), ["new.localhost", "old.localhost"]);
     let (still, _) = build(&edited(Health::Unhealthy), Some(&waits));
-    assert!(Arc::ptr_eq(&still.topology.hosts, &waits.topology.hosts));
+    assert!(still.topology.hosts.ptr_eq(&waits.topology.hosts));
     let (ready, _) = build(&edited(Health::Healthy), Some(&still));
     assert_eq!(hosts(&ready), ["new.localhost"]);
 }

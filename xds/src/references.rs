@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, RequestMirrorPolicy};
-use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration};
+use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration, VirtualHost};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
@@ -55,12 +55,20 @@ pub(crate) fn of_routes(routes: &RouteConfiguration) -> References {
 
 fn add_routes(references: &mut References, routes: &RouteConfiguration) {
     add_mirrors(references, &routes.request_mirror_policies);
-    for host in &routes.virtual_hosts {
-        add_mirrors(references, &host.request_mirror_policies);
-        for route in &host.routes {
-            if let Some(Action::Route(action)) = &route.action {
-                add_action(references, action);
-            }
+    routes.virtual_hosts.iter().for_each(|host| add_virtual_host(references, host));
+}
+
+pub(crate) fn of_virtual_host(host: &VirtualHost) -> References {
+    let mut references = References::default();
+    add_virtual_host(&mut references, host);
+    references
+}
+
+fn add_virtual_host(references: &mut References, host: &VirtualHost) {
+    add_mirrors(references, &host.request_mirror_policies);
+    for route in &host.routes {
+        if let Some(Action::Route(action)) = &route.action {
+            add_action(references, action);
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,8 +61,11 @@ impl fmt::Debug for Version {
 /// The name of a resource, shared between the snapshot and every session.
 pub type Name = Arc<str>;
 
-/// The one map of several entries that is written every day: virtual hosts, their routes, what those say to filters.
-const FILTER_CONFIGS: [u32; 3] = [2, 3, 13];
+/// The numbers of the first fields of a route configuration.
+const NAME: u32 = 1;
+const VIRTUAL_HOSTS: u32 = 2;
+/// The one map of several entries that is written every day: in a virtual host its routes, and what those say to filters.
+const FILTER_CONFIGS: [u32; 2] = [3, 13];
 
 /// Where the maps are in an assignment: `endpoints.lb_endpoints.metadata.filter_metadata.value.fields`.
 const ENDPOINT_METADATA: [u32; 6] = [2, 2, 3, 1, 2, 1];
@@ -185,12 +188,60 @@ impl From<&Listener> for Resource {
 
 impl From<&RouteConfiguration> for Resource {
     fn from(routes: &RouteConfiguration) -> Self {
-        let mut body = routes.encode_to_vec();
-        let mut all = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
-        if all.any(|route| route.typed_per_filter_config.len() > 1) {
+        let hosts: Vec<EncodedVirtualHost> =
+            routes.virtual_hosts.iter().map(EncodedVirtualHost::from).collect();
+        let rest = RouteConfiguration { virtual_hosts: Vec::new(), ..routes.clone() };
+        Self::of_virtual_hosts(&rest, &hosts)
+    }
+}
+
+/// A virtual host as it stands in an encoded route configuration: whoever has thousands of them, of which few change, keeps
+/// them, and puts the next configuration together with [`Resource::of_virtual_hosts`].
+#[derive(Debug, Clone)]
+pub struct EncodedVirtualHost {
+    /// The field, with its header.
+    field: Bytes,
+    /// The clusters it names.
+    clusters: Arc<[Name]>,
+}
+
+impl From<&VirtualHost> for EncodedVirtualHost {
+    fn from(host: &VirtualHost) -> Self {
+        let mut body = host.encode_to_vec();
+        if host.routes.iter().any(|route| route.typed_per_filter_config.len() > 1) {
             protobuf::sort_map(&mut body, &FILTER_CONFIGS);
         }
-        Self::of_body(Kind::Route, &routes.name, &body, references::of_routes(routes))
+        let mut field = Vec::with_capacity(protobuf::field_len(VIRTUAL_HOSTS, body.len()));
+        protobuf::put_field(&mut field, VIRTUAL_HOSTS, &body);
+        let clusters = references::of_virtual_host(host).clusters.into_iter().collect();
+        Self { field: field.into(), clusters }
+    }
+}
+
+impl Resource {
+    /// The route configuration `rest`, with `hosts` before the virtual hosts that it has itself: the same bytes as if it were
+    /// encoded whole.
+    #[must_use]
+    pub fn of_virtual_hosts<'h>(
+        rest: &RouteConfiguration,
+        hosts: impl IntoIterator<Item = &'h EncodedVirtualHost>,
+    ) -> Self {
+        let mut references = references::of_routes(rest);
+        let own: Vec<EncodedVirtualHost> = rest.virtual_hosts.iter().map(EncodedVirtualHost::from).collect();
+        let mut body = Vec::new();
+        if !rest.name.is_empty() {
+            protobuf::put_field(&mut body, NAME, rest.name.as_bytes());
+        }
+        let mut add = |host: &EncodedVirtualHost| {
+            body.extend_from_slice(&host.field);
+            references.clusters.extend(host.clusters.iter().cloned());
+        };
+        hosts.into_iter().for_each(&mut add);
+        own.iter().for_each(add);
+        // The numbers of all other fields are higher, and fields are written in the order of their numbers.
+        let others = RouteConfiguration { name: String::new(), virtual_hosts: Vec::new(), ..rest.clone() };
+        body.extend_from_slice(&others.encode_to_vec());
+        Self::of_body(Kind::Route, &rest.name, &body, references)
     }
 }
 

@@ -168,7 +168,7 @@ mod tests {
         };
         let inventory = Arc::new(file::parse(text).unwrap());
         let model = model::build(&inventory, &options, None);
-        let view = View { model, snapshot: Arc::new(Snapshot::default()) };
+        let view = View::of(model, Snapshot::default());
         Control {
             inventories: watch::channel(Some(inventory)).1,
             views: watch::channel(Some(Arc::new(view))).1,

@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_view_says_how_old_it_is_and_whether_that_is_too_old() {
-        let view = View { model: Model::default(), snapshot: Arc::default() };
+        let view = View::of(Model::default(), xds_server::Snapshot::default());
         let (views, receiver) = watch::channel(None);
         let (outlet, _, freshness) = port(Duration::from_secs(60));
         let decisions = watch::channel(Overrides::default()).1;

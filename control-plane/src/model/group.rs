@@ -169,6 +169,12 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Whether it wants copies of requests sent to another service.
+    pub(super) fn has_mirror(&self) -> bool {
+        let mut claims = self.bids.iter().filter_map(|bid| bid.claim.as_ref());
+        claims.any(|claim| claim.route.options.mirror.is_some())
+    }
+
     /// The Compose project it belongs to, if to one.
     pub(super) fn project(&self) -> Option<&str> {
         self.members.first()?.workload.project.as_deref()

@@ -4,23 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Options;
-use super::group::{Claimed, Group, Member};
+use super::group::{Claimed, Member};
+use super::groups::Groups;
 use super::label;
 use super::options::{Mirror, RouteOptions};
 use super::problem::Problem;
 use super::topology::ServiceName;
 
 /// The services that mirrors lead to, by project and the name in the label.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mirrors {
     known: BTreeMap<(Option<String>, ServiceName), ServiceName>,
     problems: Vec<Problem>,
 }
 
 impl Mirrors {
-    pub(super) fn of(groups: &BTreeMap<ServiceName, Arc<Group>>, options: &Options) -> Self {
+    pub(super) fn of(groups: &Groups, options: &Options) -> Self {
         let mut mirrors = Self::default();
-        for bid in groups.values().flat_map(|group| &group.bids) {
+        for bid in groups.mirroring().flat_map(|group| &group.bids) {
             let Some(claim) = &bid.claim else { continue };
             let Some(mirror) = &claim.route.options.mirror else { continue };
             let found = meant(mirror, claim, groups);
@@ -57,11 +58,7 @@ impl Mirrors {
 }
 
 /// The service of that name in the same Compose project, else the one whose whole name it is.
-fn meant(
-    mirror: &Mirror,
-    claim: &Claimed,
-    groups: &BTreeMap<ServiceName, Arc<Group>>,
-) -> Option<ServiceName> {
+fn meant(mirror: &Mirror, claim: &Claimed, groups: &Groups) -> Option<ServiceName> {
     let full = claim.project.as_ref().map(|project| format!("{project}/{}", mirror.service));
     let full = full.map(|name| ServiceName(name.into()));
     let is_there = |name: &ServiceName| {

@@ -9,15 +9,18 @@
 //! A mistake costs what it is about and no more: a bad label takes out its route, and the last good one stays.
 
 mod address;
+mod backends;
 mod build;
 mod endpoints;
 mod group;
+mod groups;
 pub mod label;
 pub mod matching;
 mod mirrors;
 pub mod options;
 mod problem;
 mod routes;
+mod settled;
 mod topology;
 
 use std::sync::Arc;

@@ -34,10 +34,11 @@ pub(super) fn settle<'a>(
         let project = groups.get(service).and_then(|group| group.project());
         options.policies.refusal(project, &site.host).is_none()
     };
-    let stood = || {
-        let asked = previous.routes_in_order().filter(|(host, _)| is_asked(host));
-        asked.filter(|(host, route)| may(host, &route.service))
+    let stood: Vec<(&Site, &Route)> = match only {
+        None => previous.routes_in_order().collect(),
+        Some(only) => only.iter().flat_map(|site| previous.routes_at(site)).collect(),
     };
+    let stood = || stood.iter().copied().filter(|(host, route)| may(host, &route.service));
     let mut contests = Contests::new();
     let holders = stood().map(|(host, route)| ((host, &route.matches), &route.service)).collect();
     let mut contest = Contest { options, mirrors, candidates: BTreeMap::new(), holders };

@@ -6,21 +6,23 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::matching::Match;
 use super::options::{BackendOptions, RouteOptions};
 use crate::inventory::WorkloadId;
 use crate::policies::{EntryName, Policies, WEB};
 
 /// Routes by host, each list in the order in which it is matched.
-pub type Hosts = BTreeMap<Site, Arc<Vec<Route>>>;
+pub type Hosts = OrdMap<Site, Arc<Vec<Route>>>;
 
 /// Everything that is routed, and where to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
     /// Backends, by name. What did not change is shared with the topology before.
-    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    pub services: OrdMap<ServiceName, Arc<Service>>,
     /// Routes by host. What did not change is shared with the topology before, list by list.
-    pub hosts: Arc<Hosts>,
+    pub hosts: Hosts,
     /// What the administrator says: entry points, and what else a label can name.
     pub policies: Arc<Policies>,
 }
@@ -29,6 +31,12 @@ impl Topology {
     /// Every route with its host, hosts in order of entry points and names, routes in the order in which they are matched.
     pub fn routes_in_order(&self) -> impl Iterator<Item = (&Site, &Route)> {
         self.hosts.iter().flat_map(|(site, routes)| routes.iter().map(move |route| (site, route)))
+    }
+
+    /// The routes of one host, in the order in which they are matched.
+    pub(super) fn routes_at(&self, site: &Site) -> impl Iterator<Item = (&Site, &Route)> {
+        let here = self.hosts.get_key_value(site).into_iter();
+        here.flat_map(|(site, routes)| routes.iter().map(move |route| (site, route)))
     }
 
     /// The hosts of one entry point, in order of their names.

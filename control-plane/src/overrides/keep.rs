@@ -102,7 +102,7 @@ mod tests {
         };
         let inventory = Arc::new(file::parse(&format!("services: {{{services}}}")).unwrap());
         let model = model::build(&inventory, &options, None);
-        Some(Arc::new(View { model, snapshot: Arc::new(Snapshot::default()) }))
+        Some(Arc::new(View::of(model, Snapshot::default())))
     }
 
     const TWO: &str = r#"

@@ -248,7 +248,9 @@ async fn of_many_views_in_a_second_the_last_is_saved() {
     for n in 0..500 {
         it.outlet.publish(&one(&format!("{n}")));
         tokio::time::sleep(Duration::from_millis(10)).await;
-        seen.extend(in_file(&path(&folder)).into_iter().flat_map(|view| view.workloads.into_keys()));
+        seen.extend(
+            in_file(&path(&folder)).into_iter().flat_map(|view| view.workloads.into_iter().map(|(id, _)| id)),
+        );
     }
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
     assert!(seen.len() > 1 && seen.len() <= seconds + 2, "{} files in {seconds} s", seen.len());

@@ -27,10 +27,10 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use envoy_types::pb::google::protobuf::{Duration as PbDuration, UInt32Value};
 
-use crate::model::{Service, Topology};
+use crate::model::{Service, Site, Topology};
 use crate::policies::{EntryName, Policies, WEB};
 
 /// The name of the listener of the entry point `web`, and of its route configuration.
@@ -96,10 +96,10 @@ pub struct Resources {
 #[must_use]
 pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
     let Settled { clusters, listeners } = settled(edge, &topology.policies);
-    let services = topology.services.values();
+    let services = || topology.services.values();
     Resources {
-        clusters: services.clone().map(|service| cluster::of_service(service)).chain(clusters).collect(),
-        endpoints: services.map(|service| assignment(service)).collect(),
+        clusters: services().map(|service| cluster::of_service(service)).chain(clusters).collect(),
+        endpoints: services().map(|service| assignment(service)).collect(),
         listeners,
         routes: topology.policies.entry_points.keys().map(|entry| routes(topology, edge, entry)).collect(),
     }
@@ -136,7 +136,23 @@ pub fn assignment(service: &Service) -> ClusterLoadAssignment {
 /// The routes of all hosts at one entry point; they depend on [`Topology::hosts`] and settings alone.
 #[must_use]
 pub fn routes(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
-    route::configuration(topology, edge, entry)
+    let mut virtual_hosts: Vec<VirtualHost> =
+        topology.sites(entry).map(|site| virtual_host(topology, site)).collect();
+    let frame = routes_frame(topology, edge, entry);
+    virtual_hosts.extend(frame.virtual_hosts);
+    RouteConfiguration { virtual_hosts, ..frame }
+}
+
+/// What one of the containers' hosts answers: it depends on the routes of that host and of the wildcards that cover it.
+#[must_use]
+pub fn virtual_host(topology: &Topology, site: &Site) -> VirtualHost {
+    route::virtual_host(&site.host, &topology.routes_of(site))
+}
+
+/// The routes at one entry point without those of the containers' hosts.
+#[must_use]
+pub fn routes_frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
+    route::frame(topology, edge, entry)
 }
 
 /// The name of an entry point's listener, and of its route configuration. An entry point has no colon in its name.

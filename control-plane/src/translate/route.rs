@@ -25,13 +25,9 @@ const HELD_BODY_BYTES: u64 = 4 * 1024 * 1024;
 /// Tells an application under which prefix it is, where that was taken from its paths.
 const PREFIX: &str = "x-forwarded-prefix";
 
-pub(super) fn configuration(
-    topology: &Topology,
-    edge: &EdgeOptions,
-    entry: &EntryName,
-) -> RouteConfiguration {
-    let mut virtual_hosts: Vec<VirtualHost> =
-        topology.sites(entry).map(|site| virtual_host(&site.host, &topology.routes_of(site))).collect();
+/// What stands around the containers' hosts: the dashboard's, and an answer for those that nobody claims.
+pub(super) fn frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
+    let mut virtual_hosts = Vec::new();
     if topology.policies.shows_dashboard(entry) {
         virtual_hosts.push(dashboard::virtual_host(edge));
     }
@@ -50,7 +46,7 @@ pub(super) fn configuration(
 
 /// A domain stands in one virtual host only, and Envoy asks that one alone: so it has the routes of the wildcards that
 /// cover it as well, and an answer of its own where none of them matches.
-fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
+pub(super) fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
     let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
     let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| entries(each)).collect();
     if !is_complete {

@@ -9,7 +9,7 @@ use xds_server::Clients;
 
 use super::*;
 use crate::file;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Workload};
 use crate::model;
 use crate::overrides::Overrides;
 use crate::provider::{InventoryReceiver, Outlet, port};
@@ -70,8 +70,9 @@ fn three_services() -> Inventory {
                 api: {labels: {portolan.host: web.localhost, portolan.path: /api}, endpoints: [\"127.0.0.1:3\"]}\n  \
                 bad: {labels: {portolan.host: \"no such host\"}, endpoints: [\"127.0.0.1:4\"]}\n";
     let mut inventory = file::parse(text).unwrap();
-    let of_api = inventory.workloads.values_mut().find(|it| it.service.as_deref() == Some("api"));
-    Arc::make_mut(of_api.unwrap()).health = Health::Starting;
+    let of_api = inventory.workloads.values().find(|it| it.service.as_deref() == Some("api"));
+    let starting = Workload { health: Health::Starting, ..Workload::clone(of_api.unwrap()) };
+    inventory.workloads.insert(starting.id.clone(), Arc::new(starting));
     inventory
 }
 

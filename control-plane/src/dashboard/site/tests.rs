@@ -26,7 +26,7 @@ fn view(services: &str) -> (Arc<Inventory>, Arc<View>) {
         policies: Default::default(),
     };
     let model = model::build(&inventory, &options, None);
-    (inventory, Arc::new(View { model, snapshot: Arc::new(Snapshot::default()) }))
+    (inventory, Arc::new(View::of(model, Snapshot::default())))
 }
 
 fn picture_with(services: &str, clients: &[ClientStream]) -> Picture {

@@ -30,7 +30,7 @@ fn after(files: &[&str]) -> Vec<String> {
         before = timeline.entries().len();
         let inventory = Arc::new(file::parse(text).unwrap());
         let model = model::build(&inventory, &options, last.as_ref().map(|view| &view.model));
-        let view = Arc::new(View { model, snapshot: Arc::new(Snapshot::default()) });
+        let view = Arc::new(View::of(model, Snapshot::default()));
         recorder.see_containers(&inventory, SystemTime::UNIX_EPOCH);
         recorder.see_view(&view, SystemTime::UNIX_EPOCH);
         last = Some(view);

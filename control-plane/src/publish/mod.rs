@@ -1,5 +1,7 @@
 //! From facts to what is served: inventory, topology, messages, snapshot. Glue, and the memory of the last good state.
 
+mod served;
+
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -7,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use xds_server::{Kind, Resource, Snapshot};
+use xds_server::Snapshot;
 
 use crate::inventory::Inventory;
 use crate::model::{self, Model, Problem};
@@ -15,7 +17,9 @@ use crate::overrides::OverridesSender;
 use crate::policies::{self, PoliciesReceiver};
 use crate::provider::InventoryReceiver;
 use crate::timing::Timing;
-use crate::translate::{self, EdgeOptions};
+use crate::translate::EdgeOptions;
+
+use served::VirtualHosts;
 
 /// What the control plane makes of the containers at one moment.
 #[derive(Debug, Clone)]
@@ -24,6 +28,15 @@ pub struct View {
     pub model: Model,
     /// What is served.
     pub snapshot: Arc<Snapshot>,
+    hosts: VirtualHosts,
+}
+
+#[cfg(test)]
+impl View {
+    /// One to look at, that no other follows.
+    pub(crate) fn of(model: Model, snapshot: Snapshot) -> Self {
+        Self { model, snapshot: Arc::new(snapshot), hosts: VirtualHosts::default() }
+    }
 }
 
 /// The newest view, or `None` before the first.
@@ -82,44 +95,14 @@ impl Publisher {
             model.problems.extend(self.problems.iter().cloned());
             model.problems.sort();
         }
-        let first = Snapshot::default();
-        let last = previous.map_or(&first, |view| &view.snapshot);
-        let snapshot = last.next(self.resources(&model, previous));
-        let snapshot = snapshot.context("the containers lead to an inconsistent configuration")?;
-        Ok(View { model, snapshot: Arc::new(snapshot.since(event)) })
-    }
-
-    /// Everything that is served. What is made of the same as last time is last time's.
-    fn resources(&self, model: &Model, previous: Option<&View>) -> Vec<Arc<Resource>> {
-        let (now, before) = (&model.topology, previous.map(|view| &view.model.topology));
-        let kept = |kind, name: &str| previous.and_then(|view| view.snapshot.get(kind, name)).cloned();
-        let mut all = Vec::with_capacity(2 * now.services.len() + 3);
-        for (name, service) in &now.services {
-            let same = before.and_then(|before| before.services.get(name));
-            let same = same.filter(|same| Arc::ptr_eq(same, service));
-            let kept = |kind| same.and_then(|_| kept(kind, &name.0));
-            all.push(kept(Kind::Cluster).unwrap_or_else(|| resource(&translate::cluster(service))));
-            all.push(kept(Kind::Endpoint).unwrap_or_else(|| resource(&translate::assignment(service))));
-        }
-        let same_policies = before.filter(|before| before.policies == now.policies);
-        let same_hosts = same_policies.filter(|before| Arc::ptr_eq(&before.hosts, &now.hosts));
-        for entry in now.policies.entry_points.keys() {
-            let routes = same_hosts.and_then(|_| kept(Kind::Route, &translate::listener_name(entry)));
-            all.push(routes.unwrap_or_else(|| resource(&translate::routes(now, &self.edge, entry))));
-        }
-        match previous.filter(|_| same_policies.is_some()) {
-            Some(previous) => {
-                let clusters = [model::ADMIN_SERVICE, translate::DASHBOARD];
-                all.extend(clusters.into_iter().filter_map(|name| kept(Kind::Cluster, name)));
-                all.extend(previous.snapshot.section(Kind::Listener).values().cloned());
-            }
-            None => {
-                let settled = translate::settled(&self.edge, &now.policies);
-                all.extend(settled.clusters.iter().map(resource));
-                all.extend(settled.listeners.iter().map(resource));
-            }
-        }
-        all
+        let last = previous.map(|view| served::Last {
+            topology: &view.model.topology,
+            snapshot: &view.snapshot,
+            hosts: &view.hosts,
+        });
+        let next = served::next(&model.topology, &self.edge, last.as_ref());
+        let (snapshot, hosts) = next.context("the containers lead to an inconsistent configuration")?;
+        Ok(View { model, snapshot: Arc::new(snapshot.since(event)), hosts })
     }
 
     /// Publishes a view for each inventory that comes in, for each decision, and when the policies change, until `stop` is cancelled or the
@@ -222,11 +205,4 @@ fn log_problems(view: &View, previous: Option<&View>) {
     for problem in before.iter().filter(|problem| news(now, problem)) {
         info!("solved: {problem}");
     }
-}
-
-fn resource<M>(message: &M) -> Arc<Resource>
-where
-    for<'m> Resource: From<&'m M>,
-{
-    Arc::new(Resource::from(message))
 }

@@ -1,0 +1,108 @@
+//! The next snapshot of a topology. What is made of the same as last time is last time's: an event costs what it changes.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use xds_server::{EncodedVirtualHost, Kind, Name, Resource, Snapshot, SnapshotError};
+
+use crate::model::{Host, Service, Site, Topology};
+use crate::policies::EntryName;
+use crate::translate::{self, EdgeOptions};
+
+/// What each of the containers' hosts answers, encoded.
+#[derive(Debug, Clone, Default)]
+pub(super) struct VirtualHosts(OrdMap<Site, EncodedVirtualHost>);
+
+/// What was served last, and what it was made of.
+pub(super) struct Last<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) hosts: &'a VirtualHosts,
+}
+
+/// The snapshot of `topology` that follows `last`.
+///
+/// # Errors
+///
+/// [`SnapshotError`]: what is made of the topology is not consistent.
+pub(super) fn next(
+    topology: &Topology,
+    edge: &EdgeOptions,
+    last: Option<&Last<'_>>,
+) -> Result<(Snapshot, VirtualHosts), SnapshotError> {
+    match last.filter(|last| last.topology.policies == topology.policies) {
+        Some(last) => {
+            let hosts = last.hosts.follow(last.topology, topology);
+            let mut put = Vec::new();
+            let mut removed: Vec<(Kind, Name)> = Vec::new();
+            for change in last.topology.services.diff(&topology.services) {
+                match change {
+                    DiffItem::Add(_, service) | DiffItem::Update { new: (_, service), .. } => {
+                        put.extend(of_service(service));
+                    }
+                    DiffItem::Remove(name, _) => {
+                        let gone = [Kind::Cluster, Kind::Endpoint].map(|kind| (kind, Arc::clone(&name.0)));
+                        removed.extend(gone);
+                    }
+                }
+            }
+            if last.topology.hosts != topology.hosts {
+                put.extend(routes(topology, edge, &hosts));
+            }
+            Ok((last.snapshot.with(put, removed)?, hosts))
+        }
+        None => {
+            let hosts = VirtualHosts::of(topology);
+            let settled = translate::settled(edge, &topology.policies);
+            let mut all: Vec<Resource> = topology.services.values().flat_map(of_service).collect();
+            all.extend(routes(topology, edge, &hosts));
+            all.extend(settled.clusters.iter().map(Resource::from));
+            all.extend(settled.listeners.iter().map(Resource::from));
+            let first = Snapshot::default();
+            Ok((last.map_or(&first, |last| last.snapshot).next(all)?, hosts))
+        }
+    }
+}
+
+fn of_service(service: &Arc<Service>) -> [Resource; 2] {
+    [Resource::from(&translate::cluster(service)), Resource::from(&translate::assignment(service))]
+}
+
+/// The routes of each entry point.
+fn routes(topology: &Topology, edge: &EdgeOptions, hosts: &VirtualHosts) -> Vec<Resource> {
+    let of_entry = |entry: &EntryName| {
+        let own = hosts.0.iter().filter(|(site, _)| site.entry == *entry).map(|(_, host)| host);
+        Resource::of_virtual_hosts(&translate::routes_frame(topology, edge, entry), own)
+    };
+    topology.policies.entry_points.keys().map(of_entry).collect()
+}
+
+impl VirtualHosts {
+    fn of(topology: &Topology) -> Self {
+        Self(topology.hosts.keys().map(|site| (site.clone(), encoded(topology, site))).collect())
+    }
+
+    /// Those of `new`, of which these are those of `old`. A wildcard is part of what the hosts below it answer.
+    fn follow(&self, old: &Topology, new: &Topology) -> Self {
+        let mut hosts = self.0.clone();
+        for change in old.hosts.diff(&new.hosts) {
+            let (DiffItem::Add(site, _)
+            | DiffItem::Update { new: (site, _), .. }
+            | DiffItem::Remove(site, _)) = change;
+            if !matches!(site.host, Host::Exact(_)) {
+                return Self::of(new);
+            }
+            if new.hosts.contains_key(site) {
+                hosts.insert(site.clone(), encoded(new, site));
+            } else {
+                hosts.remove(site);
+            }
+        }
+        Self(hosts)
+    }
+}
+
+fn encoded(topology: &Topology, site: &Site) -> EncodedVirtualHost {
+    EncodedVirtualHost::from(&translate::virtual_host(topology, site))
+}
