@@ -19,6 +19,7 @@ pub mod options;
 mod problem;
 mod routes;
 mod topology;
+mod trace;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use problem::Problem;
 pub use topology::{
     Absence, Absent, Endpoint, EndpointState, Host, Hosts, Route, Service, ServiceName, Share, Site, Topology,
 };
+pub use trace::{Standing, Trace};
 
 /// Settings of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
