@@ -1,4 +1,7 @@
-//! The answer to "which route takes this URL?", for the dashboard, its JSON and the gRPC API: one answer for all. Pure.
+//! The answers to "which route takes this URL?" and, in [`chain`], to "why is this container not routed?", for the dashboard, its
+//! JSON and the gRPC API: one answer for all. Pure.
+
+pub mod chain;
 
 use serde::Serialize;
 

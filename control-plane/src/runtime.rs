@@ -21,7 +21,9 @@ use crate::overrides::{self, OverridesSender};
 use crate::policies::PoliciesFile;
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::Publisher;
+use crate::sources::Sources;
 use crate::state::{DecisionsFile, Keeper};
+use crate::timeline::Timeline;
 use crate::timing::Timing;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
@@ -109,18 +111,18 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     ));
     let identifier = format!("portolan {}", env!("CARGO_PKG_VERSION"));
     let xds = XdsService::new(snapshot_rx.clone(), Default::default(), &identifier, parts_stop.clone());
-    let sources = dashboard::Sources {
-        views: view_rx.clone(),
+    let sources = Sources {
+        views: view_rx,
         inventories: dashboard_inventories,
-        decisions: decisions.clone(),
+        decisions,
         clients: xds.clients(),
         freshness: freshness.clone(),
+        timeline: Timeline::default(),
     };
     let registry = dashboard::registry(&xds, &timing, sources.clone());
     let dashboard_host = config.dashboard.host.clone();
+    let inspect = admin::Inspect::service(sources.clone(), dashboard_host);
     parts.spawn(dashboard::serve(http_listener, registry, sources, config.dashboard, parts_stop.clone()));
-    let inspect =
-        admin::Inspect::service(view_rx, decisions, xds.clients(), freshness.clone(), dashboard_host);
     let routes = xds.routes().add_service(inspect).add_service(control);
     parts.spawn(serve_grpc(listener, routes, snapshot_rx, freshness, parts_stop.clone()));
 

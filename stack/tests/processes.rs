@@ -107,6 +107,9 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
         test("changes_need_the_token_and_never_come_through_envoy", changes_need_the_token),
         test("why_says_which_route_takes_a_url_as_the_dashboard_does", why_says_which_route),
         test("wait_says_what_is_missing", wait_says_what_is_missing),
+        test("status_shows_everything_on_one_screen", status_shows_everything),
+        test("watch_follows_what_changes", watch_follows_what_changes),
+        test("the_way_of_a_container_is_told_to_the_envoy_that_has_it", the_way_of_a_container_is_told),
         test("acknowledged_writes_survive_a_killed_redis", acknowledged_writes_survive_a_killed_redis),
         test("grpcurl_shows_how_far_envoy_is", |system| {
             grpcurl_shows_how_far_envoy_is(&format!("127.0.0.1:{}", system.options().grpc_port))

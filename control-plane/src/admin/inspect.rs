@@ -1,42 +1,39 @@
 //! `portolan.v1.InspectService`: the view, as it is, and how far the clients are with it.
 
+use std::sync::Arc;
+
 use futures::stream::BoxStream;
-use tokio::sync::watch;
 use tonic::{Request, Response, Status};
-use xds_server::Clients;
 
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
 use super::refusal::{invalid, no_view};
 use super::watch::Follower;
+use super::{changes, lists};
 use crate::explain;
 use crate::model::{Absence, EndpointState, Service, Share};
 use crate::naming;
 use crate::overrides::Overrides;
 use crate::provider::Freshness;
-use crate::publish::{View, ViewReceiver};
+use crate::publish::View;
+use crate::sources::Sources;
 
 /// Answers from the newest view.
 #[derive(Debug)]
 pub struct Inspect {
-    views: ViewReceiver,
-    decisions: watch::Receiver<Overrides>,
-    clients: Clients,
-    freshness: Freshness,
+    sources: Sources,
     dashboard_host: String,
 }
 
 impl Inspect {
-    /// The service over `views`, what was decided by hand, and those who are served; ready for a tonic router.
+    /// The service over all that `sources` see; ready for a tonic router.
     #[must_use]
-    pub fn service(
-        views: ViewReceiver,
-        decisions: watch::Receiver<Overrides>,
-        clients: Clients,
-        freshness: Freshness,
-        dashboard_host: String,
-    ) -> InspectServiceServer<Self> {
-        InspectServiceServer::new(Self { views, decisions, clients, freshness, dashboard_host })
+    pub fn service(sources: Sources, dashboard_host: String) -> InspectServiceServer<Self> {
+        InspectServiceServer::new(Self { sources, dashboard_host })
+    }
+
+    fn view(&self) -> Result<Arc<View>, Status> {
+        self.sources.views.borrow().clone().ok_or_else(no_view)
     }
 }
 
@@ -46,9 +43,8 @@ impl InspectService for Inspect {
         &self,
         _: Request<pb::GetViewRequest>,
     ) -> Result<Response<pb::GetViewResponse>, Status> {
-        let view = self.views.borrow().clone();
-        let view = view.ok_or_else(no_view)?;
-        Ok(Response::new(to_response(&view, &self.decisions.borrow(), &self.freshness)))
+        let (view, Sources { decisions, freshness, .. }) = (self.view()?, &self.sources);
+        Ok(Response::new(to_response(&view, &decisions.borrow(), freshness)))
     }
 
     type WatchServiceStream = BoxStream<'static, Result<pb::WatchServiceResponse, Status>>;
@@ -58,9 +54,7 @@ impl InspectService for Inspect {
         request: Request<pb::WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let asked = request.into_inner().service;
-        let (views, decisions) = (self.views.clone(), self.decisions.clone());
-        let follower = Follower::new(asked, views, decisions, self.clients.clone(), self.freshness.clone());
-        Ok(Response::new(follower.stream()))
+        Ok(Response::new(Follower::new(asked, &self.sources).stream()))
     }
 
     async fn explain(
@@ -68,7 +62,7 @@ impl InspectService for Inspect {
         request: Request<pb::ExplainRequest>,
     ) -> Result<Response<pb::ExplainResponse>, Status> {
         let pb::ExplainRequest { url, method } = request.into_inner();
-        let view = self.views.borrow().clone().ok_or_else(no_view)?;
+        let view = self.view()?;
         let method = if method.is_empty() { "GET" } else { &method };
         let topology = &view.model.topology;
         let verdict = explain::of(&url, method, topology, &self.dashboard_host);
@@ -82,9 +76,36 @@ impl InspectService for Inspect {
             host: verdict.host.unwrap_or_default(),
             path: verdict.path.unwrap_or_default(),
             route: verdict.route.unwrap_or_default(),
-            service: service.map(|service| to_service(service, &self.decisions.borrow())),
+            service: service.map(|service| to_service(service, &self.sources.decisions.borrow())),
             asked: verdict.asked.into_iter().map(to_asked).collect(),
         }))
+    }
+
+    async fn list_workloads(
+        &self,
+        request: Request<pb::ListWorkloadsRequest>,
+    ) -> Result<Response<pb::ListWorkloadsResponse>, Status> {
+        let view = self.view()?;
+        let workloads = lists::workloads(&request.into_inner().name, &view, &self.sources)?;
+        Ok(Response::new(pb::ListWorkloadsResponse { workloads }))
+    }
+
+    async fn list_clients(
+        &self,
+        _: Request<pb::ListClientsRequest>,
+    ) -> Result<Response<pb::ListClientsResponse>, Status> {
+        let view = self.view()?;
+        let clients = lists::clients(&view, &self.sources);
+        Ok(Response::new(pb::ListClientsResponse { clients }))
+    }
+
+    type WatchChangesStream = BoxStream<'static, Result<pb::WatchChangesResponse, Status>>;
+
+    async fn watch_changes(
+        &self,
+        request: Request<pb::WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        Ok(Response::new(changes::follow(request.into_inner().past, &self.sources)))
     }
 }
 
@@ -187,29 +208,32 @@ pub(super) fn to_service(service: &Service, decisions: &Overrides) -> pb::Servic
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::sync::watch;
     use tokio::time::Instant;
+    use xds_server::Clients;
 
     use super::*;
     use crate::model::Model;
     use crate::provider::port;
+    use crate::timeline::Timeline;
 
     #[tokio::test(start_paused = true)]
     async fn the_view_says_how_old_it_is_and_whether_that_is_too_old() {
         let view = View::of(Model::default(), xds_server::Snapshot::default());
         let (views, receiver) = watch::channel(None);
-        let (outlet, _, freshness) = port(Duration::from_secs(60));
+        let (outlet, inventories, freshness) = port(Duration::from_secs(60));
         let decisions = watch::channel(Overrides::default()).1;
-        let inspect = Inspect {
+        let sources = Sources {
             views: receiver,
+            inventories,
             decisions,
             clients: Clients::default(),
             freshness,
-            dashboard_host: "d".to_owned(),
+            timeline: Timeline::default(),
         };
+        let inspect = Inspect { sources, dashboard_host: "d".to_owned() };
         let ask =
             async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
         assert_eq!(ask().await.unwrap_err().code(), tonic::Code::Unavailable);

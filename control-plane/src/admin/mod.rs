@@ -2,9 +2,11 @@
 //! things that may be changed: on this port alone, which Envoy does not route to.
 
 mod access;
+mod changes;
 mod control;
 mod health;
 mod inspect;
+mod lists;
 mod refusal;
 mod watch;
 

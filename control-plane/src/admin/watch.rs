@@ -4,16 +4,17 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tonic::Status;
-use xds_server::session::{ResourceStatus, Scope, Sync};
-use xds_server::{ClientStream, Clients, Kind, Snapshot};
+use xds_server::Clients;
 
 use super::inspect::to_service;
 use super::pb;
 use super::refusal::not_found;
 use crate::naming;
 use crate::overrides::Overrides;
+use crate::progress::OfService;
 use crate::provider::Freshness;
 use crate::publish::{View, ViewReceiver};
+use crate::sources::Sources;
 
 /// Follows one service.
 pub(super) struct Follower {
@@ -27,13 +28,8 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(
-        asked: String,
-        views: ViewReceiver,
-        decisions: watch::Receiver<Overrides>,
-        clients: Clients,
-        freshness: Freshness,
-    ) -> Self {
+    pub(super) fn new(asked: String, sources: &Sources) -> Self {
+        let Sources { views, decisions, clients, freshness, .. } = sources.clone();
         let changes = clients.changes();
         Self { asked, views, decisions, clients, freshness, changes, last: None }
     }
@@ -91,52 +87,14 @@ fn status(
     };
     let name = service.name.to_string();
     let clients = clients.list();
-    let clients = clients.iter().filter_map(|client| of_client(client, &name, &view.snapshot));
+    let clients =
+        clients.iter().filter_map(|client| OfService::of(client, &name, &view.snapshot)).map(to_client);
     let service = Some(to_service(service, decisions));
     Ok(pb::WatchServiceResponse { clients: clients.collect(), service, stale: false })
 }
 
-/// How far a client is with the service, if it asks for it.
-fn of_client(client: &ClientStream, service: &str, snapshot: &Snapshot) -> Option<pb::ServiceClient> {
-    let of_kind = |kind: Kind| client.types.iter().find(|status| status.kind == kind);
-    let endpoints = of_kind(Kind::Endpoint);
-    let assignment =
-        endpoints.and_then(|status| status.resources.iter().find(|resource| &*resource.name == service));
-    // An Envoy that hears of a new service asks for its endpoints a moment later; until then it is behind, and not
-    // somebody whom this does not concern.
-    let is_behind = || {
-        client.scope == Scope::Aggregated
-            && endpoints.is_some()
-            && of_kind(Kind::Cluster).is_some_and(|status| {
-                status.resources.iter().any(|cluster| &*cluster.name == service && cluster.newest.is_some())
-            })
-    };
-    if assignment.is_none() && !is_behind() {
-        return None;
-    }
-    let routes = of_kind(Kind::Route).map_or(&[][..], |status| &status.resources);
-    let refusal = assignment.into_iter().chain(routes).find_map(refusal);
-    Some(pb::ServiceClient {
-        node: client.node.as_ref().map(|node| node.id.clone()).unwrap_or_default(),
-        peer: client.peer.clone(),
-        endpoints_acknowledged: assignment.is_some_and(|each| is_newest(each, Kind::Endpoint, snapshot)),
-        routes_acknowledged: routes
-            .iter()
-            .filter(|each| each.newest.is_some())
-            .all(|each| is_newest(each, Kind::Route, snapshot)),
-        refusal: refusal.unwrap_or_default(),
-    })
-}
-
-/// Whether the client acknowledged what stands in `snapshot`. Its session may not have heard of that one yet, so that
-/// "acknowledged" alone would be about an older one.
-fn is_newest(resource: &ResourceStatus, kind: Kind, snapshot: &Snapshot) -> bool {
-    resource.sync == Sync::Acknowledged && resource.has(snapshot.get(kind, &resource.name))
-}
-
-fn refusal(resource: &ResourceStatus) -> Option<String> {
-    match &resource.sync {
-        Sync::Refused(refusal) => Some(format!("{}: {}", resource.name, refusal.reason)),
-        Sync::Acknowledged | Sync::Sent | Sync::NotSent | Sync::Missing => None,
-    }
+fn to_client(client: OfService) -> pb::ServiceClient {
+    let OfService { node, peer, endpoints_acknowledged, routes_acknowledged, refusal } = client;
+    let refusal = refusal.unwrap_or_default();
+    pb::ServiceClient { node, peer, endpoints_acknowledged, routes_acknowledged, refusal }
 }

@@ -11,7 +11,10 @@ mod logs;
 mod missing;
 mod rollout;
 mod serve;
+mod status;
+mod terminal;
 mod wait;
+mod watch;
 mod weight;
 mod why;
 
@@ -52,6 +55,8 @@ enum Command {
     Weight(weight::Weight),
     Why(why::Why),
     Logs(logs::Logs),
+    Status(status::Status),
+    Watch(watch::Watch),
 }
 
 impl Cli {
@@ -74,6 +79,8 @@ impl Cli {
             Command::Weight(weight) => weight.run().await,
             Command::Why(why) => why.run().await,
             Command::Logs(logs) => logs.run().await,
+            Command::Status(status) => status.run().await,
+            Command::Watch(watch) => watch.run().await,
             // Their codes say more than whether it worked.
             Command::Lint(lint) => return lint.run().await,
             Command::Convert(convert) => return convert.run(),

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use warp::sse::Event;
 
-use super::Sources;
 use super::pages::rate_in_words;
-use super::timeline::Recorder;
 use super::traffic::{Interest, Traffic};
+use crate::sources::Sources;
+use crate::timeline::Recorder;
 
 /// Changes that come closer together are one: for the timeline,
 const LOOK: Duration = Duration::from_millis(20);
@@ -29,7 +29,7 @@ pub(super) async fn follow(
     revision: watch::Sender<u64>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Sources { mut views, mut inventories, mut decisions, clients, mut freshness } = sources;
+    let Sources { mut views, mut inventories, mut decisions, clients, mut freshness, .. } = sources;
     let mut streams = clients.changes();
     loop {
         let now = SystemTime::now();
@@ -157,11 +157,11 @@ mod tests {
     use tokio::task::JoinSet;
     use xds_server::Clients;
 
-    use super::super::timeline::{Lags, Timeline};
     use super::*;
     use crate::inventory::Inventory;
     use crate::overrides::Overrides;
     use crate::provider::port;
+    use crate::timeline::Timeline;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -170,9 +170,11 @@ mod tests {
         let (outlet, inventories, freshness) = port(MINUTE);
         let (_views, views) = watch::channel(None);
         let (_decisions, decisions) = watch::channel(Overrides::default());
-        let sources = Sources { views, inventories, decisions, clients: Clients::default(), freshness };
+        let timeline = Timeline::default();
+        let recorder = Recorder::new(timeline.clone());
+        let sources =
+            Sources { views, inventories, decisions, clients: Clients::default(), freshness, timeline };
         let (revision, mut told) = watch::channel(0);
-        let recorder = Recorder::new(Timeline::default(), Lags::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(sources, recorder, revision, CancellationToken::new()));
 

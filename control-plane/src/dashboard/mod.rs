@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! views, inventories, clients, Envoy's statistics --> picture (pure) --> site: pages, /api/
-//!                                                 --> timeline, and live: "changed", over server-sent events
+//!                                                 --> crate::timeline, and live: "changed", over server-sent events
 //! ```
 
 mod live;
@@ -12,7 +12,6 @@ mod metrics;
 mod pages;
 mod picture;
 mod site;
-mod timeline;
 mod traffic;
 
 use std::sync::Arc;
@@ -23,31 +22,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::filters::path::FullPath;
-use xds_server::Clients;
 
-use crate::overrides::Overrides;
-use crate::provider::{Freshness, InventoryReceiver};
-use crate::publish::ViewReceiver;
+use crate::sources::Sources;
+use crate::timeline::Recorder;
 
 pub use metrics::registry;
 use site::{Call, Site};
-use timeline::{Lags, Recorder, Timeline};
 use traffic::{Interest, Poller};
-
-/// Where the dashboard looks.
-#[derive(Debug, Clone)]
-pub struct Sources {
-    /// What is made of the containers.
-    pub views: ViewReceiver,
-    /// The containers.
-    pub inventories: InventoryReceiver,
-    /// What was decided by hand.
-    pub decisions: watch::Receiver<Overrides>,
-    /// Who is served.
-    pub clients: Clients,
-    /// How old the view is.
-    pub freshness: Freshness,
-}
 
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]
@@ -77,19 +58,11 @@ pub async fn serve(
         .and(accept)
         .map(move |accept: Option<String>| metrics::answer(&registry, &accept.unwrap_or_default()));
 
-    let (timeline, lags) = (Timeline::default(), Lags::default());
     let (revision, revisions) = watch::channel(0);
     let interest = Interest::new();
     let (poller, traffic) =
         Poller::new(sources.clients.clone(), &interest, options.host.clone(), options.edge_port);
-    let site = Site::new(
-        sources.clone(),
-        (timeline.clone(), lags.clone()),
-        (traffic, interest),
-        revisions,
-        options.host,
-        stop.clone(),
-    )?;
+    let site = Site::new(sources.clone(), (traffic, interest), revisions, options.host, stop.clone())?;
     let site = Arc::new(site);
     let pages = warp::method()
         .and(warp::path::full())
@@ -104,7 +77,8 @@ pub async fn serve(
         server.await;
         Ok(())
     };
-    let follow = live::follow(sources, Recorder::new(timeline, lags), revision, stop.clone());
+    let recorder = Recorder::new(sources.timeline.clone());
+    let follow = live::follow(sources, recorder, revision, stop.clone());
     tokio::try_join!(server, follow, poller.run(stop))?;
     Ok(())
 }

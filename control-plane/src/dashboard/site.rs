@@ -13,13 +13,14 @@ use warp::reply::Response;
 
 use crate::explain::{self, Verdict};
 use crate::inventory::Inventory;
+use crate::sources::Sources;
+use crate::timeline::Entry;
 
+use super::live;
 use super::map::Map;
 use super::pages::{Link, Page, Templates};
 use super::picture::{Facts, Picture, says};
-use super::timeline::{Entry, Lags, Timeline};
 use super::traffic::{Interest, Traffic};
-use super::{Sources, live};
 
 /// What every answer says to the browser: nothing is loaded from elsewhere, and nobody may frame it.
 const SECURITY_HEADERS: [(&str, &str); 6] = [
@@ -83,8 +84,6 @@ impl Call {
 #[derive(Debug)]
 pub(super) struct Site {
     sources: Sources,
-    timeline: Timeline,
-    lags: Lags,
     traffic: watch::Receiver<Traffic>,
     interest: Interest,
     revision: watch::Receiver<u64>,
@@ -103,14 +102,13 @@ struct Seen {
 impl Site {
     pub(super) fn new(
         sources: Sources,
-        (timeline, lags): (Timeline, Lags),
         (traffic, interest): (watch::Receiver<Traffic>, Interest),
         revision: watch::Receiver<u64>,
         host: String,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let (places, templates) = (live::places(), Templates::new()?);
-        Ok(Self { sources, timeline, lags, traffic, interest, revision, places, templates, host, stop })
+        Ok(Self { sources, traffic, interest, revision, places, templates, host, stop })
     }
 
     pub(super) fn answer(&self, call: &Call) -> Response {
@@ -169,7 +167,7 @@ impl Site {
             decisions: &self.sources.decisions.borrow(),
             clients: &self.sources.clients.list(),
             traffic: &self.traffic.borrow(),
-            lags: &self.lags.all(),
+            lags: &self.sources.timeline.lags(),
             age: self.sources.freshness.age(),
             stale: self.sources.freshness.is_stale(),
             now: SystemTime::now(),
@@ -185,7 +183,7 @@ impl Site {
     }
 
     fn entries(&self, call: &Call) -> Vec<Entry> {
-        let mut entries = self.timeline.entries();
+        let mut entries = self.sources.timeline.entries();
         if let Some(text) = call.parameter("q") {
             entries.retain(|entry| says(entry, &text.trim().to_lowercase()));
         }

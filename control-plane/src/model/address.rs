@@ -108,6 +108,16 @@ pub(super) fn of(
         return Ok(Some(At { address, network: None }));
     }
     let port = port(workload, claims, around)?;
+    let place = place(workload, claims, around)?;
+    Ok(place.map(|(ip, network)| At { address: SocketAddr::new(ip, port), network }))
+}
+
+/// The IP address of `workload`, and the network it is reached over; `None` while it has none yet.
+pub(super) fn place(
+    workload: &Workload,
+    claims: &Claims,
+    around: &Surroundings<'_>,
+) -> Result<Option<(IpAddr, Option<String>)>, Box<Problem>> {
     let Some(owner) = owner(workload, around.inventory) else {
         return Err(refused(
             workload,
@@ -122,11 +132,10 @@ pub(super) fn of(
             format!("start {}, and then this one again: its network went with it", owner.name),
         ));
     }
-    let at = |ip, network| Some(At { address: SocketAddr::new(ip, port), network });
     Ok(match &owner.placement {
         Placement::Networks(attachments) => network(attachments, owner, workload, claims, around)?
-            .and_then(|on| at(*on.addresses.first()?, Some(on.network.clone()))),
-        Placement::Host if around.reach.is_on_host() => at(IpAddr::V4(Ipv4Addr::LOCALHOST), None),
+            .and_then(|on| Some((*on.addresses.first()?, Some(on.network.clone())))),
+        Placement::Host if around.reach.is_on_host() => Some((IpAddr::V4(Ipv4Addr::LOCALHOST), None)),
         Placement::Host => {
             return Err(refused(
                 workload,
@@ -134,7 +143,7 @@ pub(super) fn of(
                 around.reach.invitation(),
             ));
         }
-        Placement::Direct(address) => at(address.ip(), None),
+        Placement::Direct(address) => Some((address.ip(), None)),
         Placement::SharedWith(_) => None,
     })
 }
@@ -164,7 +173,11 @@ fn owner<'a>(workload: &'a Workload, inventory: &'a Inventory) -> Option<&'a Wor
 }
 
 /// The label, else the single declared port.
-fn port(workload: &Workload, claims: &Claims, around: &Surroundings<'_>) -> Result<u16, Box<Problem>> {
+pub(super) fn port(
+    workload: &Workload,
+    claims: &Claims,
+    around: &Surroundings<'_>,
+) -> Result<u16, Box<Problem>> {
     let label = label_of(around.prefix, DEFAULT_ROUTE, "port");
     let mut exposed = workload.exposed_ports.iter();
     match (claims.port, exposed.next(), exposed.next()) {

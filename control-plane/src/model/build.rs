@@ -27,7 +27,7 @@ pub struct Model {
     pub topology: Topology,
     /// What keeps workloads from being routed as their labels say, in order.
     pub problems: Vec<Problem>,
-    made_of: Option<MadeOf>,
+    pub(super) made_of: Option<MadeOf>,
 }
 
 /// A topology of which nothing is known but how it looks.
@@ -49,10 +49,10 @@ impl Model {
 
 /// What a model was made of, piece by piece.
 #[derive(Debug, Clone)]
-struct MadeOf {
-    inventory: Arc<Inventory>,
-    options: Options,
-    reach: Reach,
+pub(super) struct MadeOf {
+    pub(super) inventory: Arc<Inventory>,
+    pub(super) options: Options,
+    pub(super) reach: Reach,
     groups: Groups,
     /// Who is meant by the labels that name a service to get copies.
     mirrors: Mirrors,

@@ -22,6 +22,7 @@ mod problem;
 mod routes;
 mod settled;
 mod topology;
+mod trace;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub use problem::Problem;
 pub use topology::{
     Absence, Absent, Endpoint, EndpointState, Host, Hosts, Route, Service, ServiceName, Share, Site, Topology,
 };
+pub use trace::{Standing, Trace};
 
 /// Settings of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]

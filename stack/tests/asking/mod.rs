@@ -1,7 +1,9 @@
 //! What a person asks of a running control plane by the commands of `portolan`, and who may.
 
+mod seen;
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -12,15 +14,20 @@ use stack::process::Process;
 use stack::system::System;
 use stack::wait::until;
 
+pub(crate) use seen::*;
+
 use crate::common::*;
 use crate::{CHANGES, stat};
 
+/// Where `portolan` is. Cargo is asked once.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| Binaries::build().expect("the programs are built").portolan)
+}
+
 /// Runs a command of `portolan` that talks to the control plane at `port`: exit code, and what it printed.
 fn portolan(port: u16, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    // Cargo is asked once where it is.
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let build = || Binaries::build().expect("the programs are built").portolan;
-    let mut command = Command::new(PROGRAM.get_or_init(build));
+    let mut command = Command::new(program());
     command.args(arguments).args(["--address", &format!("127.0.0.1:{port}")]);
     let output = command.output()?;
     let text = [output.stdout, output.stderr].concat();

@@ -2,16 +2,20 @@
 //! `REQUIRE_PROMTOOL=1` makes that a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Trial};
+use serde_json::Value;
 use stack::binaries::Binaries;
 use stack::ports;
+use stack::process::Process;
 use stack::system::{Options, System};
 use stack::wait::until;
 use tokio::sync::Mutex;
@@ -21,8 +25,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 type Test = fn(&mut System) -> Result<()>;
 
-const TESTS: &[(&str, Test)] =
-    &[("promtool_has_nothing_to_say_about_the_metrics", promtool_has_nothing_to_say_about_the_metrics)];
+const TESTS: &[(&str, Test)] = &[
+    ("promtool_has_nothing_to_say_about_the_metrics", promtool_has_nothing_to_say_about_the_metrics),
+    ("promtool_reads_the_configuration_and_the_alerts", promtool_reads_the_configuration),
+    ("the_alerts_and_the_dashboard_ask_for_metrics_that_there_are", they_ask_for_metrics_that_there_are),
+    ("prometheus_reads_both_and_takes_every_query", prometheus_reads_both),
+    (OF_COMPOSE, compose_reads_the_file),
+];
+/// It needs Compose, and no engine.
+const OF_COMPOSE: &str = "compose_reads_the_file_beside_its_own";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -32,7 +43,7 @@ fn main() -> ExitCode {
         libtest_mimic::run(&arguments, TESTS.iter().map(trial).collect()).exit_code()
     };
     if let Err(error) = promtool(&["--version"], "") {
-        if std::env::var("REQUIRE_PROMTOOL").is_ok_and(|value| value == "1") {
+        if is_set("REQUIRE_PROMTOOL") {
             eprintln!("REQUIRE_PROMTOOL=1, and {error:#}");
             return ExitCode::FAILURE;
         }
@@ -47,13 +58,20 @@ fn main() -> ExitCode {
     // This thread starts all children, and outlives the tests.
     let folder = tempfile::tempdir().expect("a folder for the system");
     let system = Arc::new(Mutex::new(start(folder.path().to_owned()).expect("the system starts")));
+    let has_compose = compose(&["version"]).is_ok() || is_set("REQUIRE_DOCKER");
     let trials = TESTS.iter().map(|(name, test)| {
         let system = Arc::clone(&system);
+        let ignored = *name == OF_COMPOSE && !has_compose;
         Trial::test(*name, move || {
             test(&mut system.blocking_lock()).map_err(|error| format!("{error:#}").into())
         })
+        .with_ignored_flag(ignored)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value == "1")
 }
 
 fn start(folder: PathBuf) -> Result<System> {
@@ -87,5 +105,144 @@ fn promtool_has_nothing_to_say_about_the_metrics(system: &mut System) -> Result<
     // It does look: a counter that is none by its name is told.
     let wrong = "# HELP a_seconds_total A.\n# TYPE a_seconds_total gauge\na_seconds_total 1\n";
     ensure!(promtool(&["check", "metrics"], wrong).is_err(), "promtool says nothing about anything");
+    Ok(())
+}
+
+fn file(path: &str) -> PathBuf {
+    stack::workspace().join(path)
+}
+
+fn promtool_reads_the_configuration(_: &mut System) -> Result<()> {
+    let config = file("observability/prometheus.yml");
+    let said = promtool(&["check", "config", &config.display().to_string()], "")?;
+    ensure!(said.contains("1 rule files found") && said.contains("9 rules found"), "{said}");
+    Ok(())
+}
+
+/// Everything that Prometheus would read of this system, as its configuration says where.
+fn scraped(system: &System) -> Result<String> {
+    let own = reqwest::blocking::get(format!("http://127.0.0.1:{}/metrics", system.http_port()))?.text()?;
+    // As a proxy is asked: by the whole URL.
+    let edge = reqwest::Proxy::http(format!("http://127.0.0.1:{}", system.options().edge_port))?;
+    let client = reqwest::blocking::Client::builder().proxy(edge).build()?;
+    let envoy = client.get("http://dashboard.localhost/envoy/stats/prometheus").send()?;
+    ensure!(envoy.status().is_success(), "{envoy:?}");
+    Ok(own + &envoy.text()?)
+}
+
+/// The words of a query that are names of metrics.
+fn metrics_of(query: &str) -> impl Iterator<Item = &str> {
+    let words = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let is_label = |word: &&str| {
+        ["envoy_cluster_name", "envoy_response_code_class", "envoy_http_conn_manager_prefix"].contains(word)
+    };
+    let is_metric =
+        |word: &&str| ["portolan_", "process_", "envoy_"].iter().any(|start| word.starts_with(start));
+    // Not what stands in quotes, as in a regular expression.
+    words.filter(is_metric).filter(move |word| !is_label(word) && *word != "portolan_dashboard")
+}
+
+fn they_ask_for_metrics_that_there_are(system: &mut System) -> Result<()> {
+    let site = system.site()?;
+    // What nobody asked for yet has no statistics.
+    for _ in 0..5 {
+        site.get("frontend.localhost", "/")?;
+    }
+    let shown: Vec<String> = queries()?.into_iter().map(|(_, query)| query).collect();
+    ensure!(shown.len() > 20, "{shown:?}");
+    let alerts = fs::read_to_string(file("observability/alerts.yml"))?;
+    let asked: BTreeSet<&str> =
+        shown.iter().flat_map(|query| metrics_of(query)).chain(metrics_of(&alerts)).collect();
+    ensure!(asked.len() > 20, "{asked:?}");
+    until("Envoy counts and is up to date", LIMIT, || {
+        let text = scraped(system)?;
+        let is_there = |name: &&&str| {
+            text.lines()
+                .any(|line| line.strip_prefix(**name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+        };
+        let missing: Vec<_> = asked.iter().filter(|name| !is_there(name)).collect();
+        ensure!(missing.is_empty(), "nobody tells {missing:?}");
+        for label in [
+            "envoy_http_conn_manager_prefix=\"http\"",
+            "envoy_cluster_name=\"frontend\"",
+            "envoy_response_code_class=\"2\"",
+        ] {
+            ensure!(text.contains(label), "no {label}");
+        }
+        Ok(())
+    })
+}
+
+/// The same programs that compose.observability.yml runs, as far as a process can be one.
+fn prometheus_reads_both(system: &mut System) -> Result<()> {
+    let (port, folder) = (ports::free()?, system.folder().join("prometheus"));
+    fs::create_dir_all(&folder)?;
+    let config = fs::read_to_string(file("observability/prometheus.yml"))?
+        .replace("control-plane:18001", &format!("127.0.0.1:{}", system.http_port()))
+        .replace("http://envoy:8080", &format!("http://127.0.0.1:{}", system.options().edge_port))
+        .replace("localhost:9090", &format!("127.0.0.1:{port}"))
+        .replace("alerts.yml", &file("observability/alerts.yml").display().to_string())
+        .replace("_interval: 10s", "_interval: 1s");
+    let path = folder.join("prometheus.yml");
+    fs::write(&path, config)?;
+    let _prometheus = Process::start("prometheus", &folder, Path::new("prometheus"), |command| {
+        command.arg(format!("--config.file={}", path.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    })?;
+    let client = reqwest::blocking::Client::new();
+    let query = |query: &str| -> Result<Value> {
+        let url = format!("http://127.0.0.1:{port}/api/v1/query");
+        let answer: Value = client.post(url).form(&[("query", query)]).send()?.json()?;
+        ensure!(answer["status"] == "success", "{query}: {answer}");
+        Ok(answer["data"]["result"].clone())
+    };
+    until("Prometheus reads the control plane, Envoy and itself", LIMIT, || {
+        let up = query("sum(up)")?;
+        ensure!(up[0]["value"][1] == "3", "{up}");
+        Ok(())
+    })?;
+    for (panel, expression) in queries()? {
+        query(&expression.replace("$__rate_interval", "1m")).with_context(|| panel)?;
+    }
+    let stands = query("portolan_services{state=\"ready\"}")?;
+    ensure!(stands[0]["value"][1] == "2" && stands[0]["metric"]["job"] == "portolan", "{stands}");
+    Ok(())
+}
+
+/// What the panels of the dashboard ask, each with the panel's title.
+fn queries() -> Result<Vec<(String, String)>> {
+    let dashboard: Value =
+        serde_json::from_str(&fs::read_to_string(file("observability/grafana/portolan.json"))?)?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let of = |panel: &Value| -> Vec<(String, String)> {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        let title = panel["title"].as_str().unwrap_or_default();
+        targets.filter_map(|target| Some((title.to_owned(), target["expr"].as_str()?.to_owned()))).collect()
+    };
+    Ok(panels.iter().flat_map(of).collect())
+}
+
+fn compose(arguments: &[&str]) -> Result<Vec<u8>> {
+    let mut compose = Command::new("docker");
+    compose.args(["compose", "-f", "compose.yml", "-f", "compose.observability.yml", "--profile", "grafana"]);
+    let output = compose.args(arguments).current_dir(stack::workspace()).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(output.stdout)
+}
+
+fn compose_reads_the_file(_: &mut System) -> Result<()> {
+    let value: Value = serde_json::from_slice(&compose(&["config", "--format", "json"])?)?;
+    for (service, network) in [("prometheus", "control"), ("grafana", "observability"), ("envoy", "control")]
+    {
+        ensure!(value["services"][service]["networks"].get(network).is_some(), "{service}: {value}");
+    }
+    for service in ["prometheus", "grafana"] {
+        ensure!(
+            value["services"][service]["ports"][0]["host_ip"] == "127.0.0.1",
+            "{service} is open: {value}"
+        );
+        ensure!(value["services"][service]["read_only"] == true, "{service}: {value}");
+    }
     Ok(())
 }

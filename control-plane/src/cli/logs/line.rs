@@ -1,12 +1,11 @@
 //! One line of the access log, and how a person reads it. The keys are those of `translate/access_log.rs`.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use serde::Deserialize;
 
-const DIM: Style = Style::new().dimmed();
+use super::super::terminal::{DIM, clock, shown};
 
 /// What is shown of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -68,8 +67,7 @@ impl Line {
     /// Time, status, duration, method, who answered, host and path, and why Envoy answered itself; in colours, which whoever
     /// prints it takes out where they are not wanted.
     pub(super) fn in_columns(&self) -> String {
-        let time = self.time.as_deref().unwrap_or_default();
-        let clock = time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z'));
+        let clock = clock(self.time.as_deref().unwrap_or_default());
         let colour = match self.status {
             0 | 500.. => AnsiColor::Red,
             400.. => AnsiColor::Yellow,
@@ -104,20 +102,6 @@ impl Line {
         });
         words.collect::<Vec<_>>().join(", ")
     }
-}
-
-/// What a client sent may hold what a terminal obeys; here it is only shown.
-fn shown(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) {
-        let escaped = text.chars().flat_map(|c| {
-            let control = c.is_control();
-            let escape = control.then(|| c.escape_default());
-            let plain = (!control).then_some(c);
-            escape.into_iter().flatten().chain(plain)
-        });
-        return escaped.collect();
-    }
-    Cow::Borrowed(text)
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ use xds_server::XdsService;
 use crate::explain;
 use crate::inventory::{Health, State, Workload};
 use crate::model::{EndpointState, Topology};
+use crate::progress;
+use crate::sources::Sources;
 use crate::timing::Timing;
 
-use super::Sources;
-use super::picture;
 use process::Process;
 
 /// Every state a container may be in, as `portolan_workloads` names it: each is there, with 0 where there is none.
@@ -33,7 +33,7 @@ const WORKLOAD_STATES: [&str; 8] =
 /// As on the dashboard: see [`explain::state_of`].
 const SERVICE_STATES: [&str; 3] = ["ready", "partly", "down"];
 const ENDPOINT_STATES: [&str; 2] = ["ready", "draining"];
-/// As on the dashboard: see `picture::Client::state`.
+/// As on the dashboard: see `progress::Client`.
 const CLIENT_STATES: [&str; 4] = ["current", "behind", "refused", "connecting"];
 
 /// All metrics of the control plane.
@@ -64,8 +64,8 @@ impl Collector for Standing {
             topology(&mut encoder, &view.model.topology)?;
             let problems = "What keeps containers from being routed as their labels say";
             gauge(&mut encoder, "problems", problems, view.model.problems.len())?;
-            let clients = self.0.clients.list();
-            let states = clients.iter().map(|client| picture::state_of(client, &view.snapshot));
+            let clients = self.0.clients.progress();
+            let states = clients.iter().map(|client| progress::at_a_glance(client, &view.snapshot));
             let states = count(&CLIENT_STATES, states);
             by_state(&mut encoder, "xds_clients", "Those who are served, by how far they are", &states)?;
         }

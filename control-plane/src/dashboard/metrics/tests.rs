@@ -14,6 +14,7 @@ use crate::model;
 use crate::overrides::Overrides;
 use crate::provider::{InventoryReceiver, Outlet, port};
 use crate::publish::{Publisher, View};
+use crate::timeline::Timeline;
 use crate::translate::EdgeOptions;
 
 /// A control plane without its shells.
@@ -36,6 +37,7 @@ impl Bench {
             decisions: watch::channel(Overrides::default()).1,
             clients: Clients::default(),
             freshness,
+            timeline: Timeline::default(),
         };
         let timing = Timing::new(outlet.events());
         Self { registry: registry(&xds, &timing, sources), outlet, views, inventories }

@@ -4,7 +4,6 @@
 //! View, Inventory, Overrides, ClientStream, traffic --> Picture --> pages (handlebars), /api/ (serde)
 //! ```
 
-mod clients;
 mod services;
 
 use std::collections::BTreeMap;
@@ -16,12 +15,13 @@ use xds_server::ClientStream;
 
 use crate::inventory::Inventory;
 use crate::model::{Host, Problem, Site};
+use crate::moment::{since_epoch, time};
 use crate::overrides::Overrides;
 use crate::policies::WEB;
+use crate::progress::Client;
 use crate::publish::View;
 
 use super::traffic::Traffic;
-pub(crate) use clients::{Client, Refused, state_of};
 pub(crate) use services::{Member, Service};
 
 /// What a picture is made of.
@@ -114,7 +114,8 @@ impl Picture {
         let services = services::of(facts);
         let routes = routes(facts, &services);
         let problems: Vec<Trouble> = facts.view.model.problems.iter().map(Trouble::of).collect();
-        let clients: Vec<Client> = facts.clients.iter().map(|client| Client::of(client, facts)).collect();
+        let clients: Vec<Client> =
+            facts.clients.iter().map(|client| Client::of(client, &facts.view.snapshot, facts.lags)).collect();
         let members = || services.iter().flat_map(|service| &service.endpoints);
         let summary = Summary {
             version: facts.view.snapshot.version().to_string(),
@@ -213,20 +214,4 @@ impl Trouble {
             fix: problem.fix.clone(),
         }
     }
-}
-
-/// A time of the inventory; nothing where it has none, as in a services file.
-fn since_epoch(seconds: i64) -> Option<SystemTime> {
-    let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// `2026-11-25T02:22:27Z` (RFC 3339).
-pub(crate) fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
-/// The same to the millisecond.
-pub(crate) fn exact_time(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }

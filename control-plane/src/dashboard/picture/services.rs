@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::explain;
 use crate::inventory::{Health, WorkloadId};
 use crate::model::{self, Absence, EndpointState};
+use crate::moment::{since_epoch, time};
 
 use super::super::traffic::Rates;
-use super::{Facts, since_epoch, time};
+use super::Facts;
 
 /// A service.
 #[derive(Debug, Clone, Serialize)]

@@ -2,16 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Map as Object;
-use xds_server::session::{Protocol, Refusal, ResourceStatus, Scope, Sync, TypeStatus};
-use xds_server::{ClientStream, Clients, Kind, Progress, Snapshot};
+use xds_server::{ClientStream, Clients, Snapshot};
 
-use super::super::timeline::Recorder;
 use super::*;
 use crate::file;
 use crate::model;
 use crate::overrides::Overrides;
+use crate::progress::tests::{envoy, progress};
 use crate::provider::port;
 use crate::publish::View;
+use crate::timeline::{Recorder, Timeline};
 
 const SHOP: &str = r#"
     shop: {labels: {portolan.host: "shop.localhost, *.shop.localhost"}, endpoints: ["127.0.0.1:1", {address: "127.0.0.1:2", name: ill, health: unhealthy}]}
@@ -59,12 +59,12 @@ fn site(services: Option<&str>) -> Site {
         decisions: watch::channel(Overrides::default()).1,
         clients: Clients::default(),
         freshness,
+        timeline: Timeline::default(),
     };
     let traffic = watch::channel(Traffic::Missing("nobody was asked".to_owned())).1;
-    let records = (Timeline::default(), Lags::default());
     let revision = watch::channel(0).1;
     let host = "dashboard.localhost".to_owned();
-    Site::new(sources, records, (traffic, Interest::new()), revision, host, CancellationToken::new()).unwrap()
+    Site::new(sources, (traffic, Interest::new()), revision, host, CancellationToken::new()).unwrap()
 }
 
 fn ask(site: &Site, method: Method, url: &str) -> Response {
@@ -167,46 +167,6 @@ async fn a_filter_keeps_a_service_with_its_routes() {
     assert_eq!(names("/api/routes?q=/cart", "routes", "service").await, ["cart"]);
 }
 
-fn refusal() -> Refusal {
-    Refusal {
-        name: "shop".into(),
-        version: None,
-        reason: "it has <no> name".into(),
-        at: SystemTime::UNIX_EPOCH,
-    }
-}
-
-/// What is known at a glance of one that refused a cluster.
-pub(crate) fn progress() -> Progress {
-    Progress {
-        id: 1,
-        peer: "10.0.0.1:1234".to_owned(),
-        node: None,
-        asked: true,
-        refusals: vec![(Kind::Cluster, refusal())],
-        settled: None,
-    }
-}
-
-/// One that refused a cluster.
-fn envoy() -> ClientStream {
-    let status = ResourceStatus {
-        name: "shop".into(),
-        newest: None,
-        acknowledged: None,
-        sync: Sync::Refused(refusal()),
-    };
-    ClientStream {
-        id: 1,
-        peer: "10.0.0.1:1234".to_owned(),
-        protocol: Protocol::Delta,
-        scope: Scope::Aggregated,
-        opened: SystemTime::UNIX_EPOCH,
-        node: None,
-        types: vec![TypeStatus { kind: Kind::Cluster, resources: vec![status] }],
-    }
-}
-
 #[test]
 fn what_an_envoy_refused_is_shown_with_its_words() {
     let picture = picture_with(SHOP, &[envoy()]);
@@ -296,7 +256,7 @@ async fn the_json_is_what_its_description_says() {
     let api: Value = serde_saphyr::from_str(OPENAPI).unwrap();
     let site = site(Some(SHOP));
     let (inventory, view) = view(SHOP);
-    let mut recorder = Recorder::new(site.timeline.clone(), site.lags.clone());
+    let mut recorder = Recorder::new(site.sources.timeline.clone());
     recorder.see_containers(&inventory, SystemTime::UNIX_EPOCH);
     recorder.see_view(&view, SystemTime::UNIX_EPOCH);
     recorder.see_clients(&[progress()], &view.snapshot, SystemTime::UNIX_EPOCH);

@@ -1,16 +1,18 @@
-//! Those who are served over xDS, and how far they are with it.
+//! Those who are served over xDS, and how far they are with it: one answer for the dashboard, the gRPC API and the metrics. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use serde::Serialize;
 use tokio::time::Instant;
-use xds_server::session::{Refusal, ResourceStatus, Sync, TypeStatus};
-use xds_server::{ClientStream, Kind, Resource, Snapshot};
+use xds_server::session::{Refusal, ResourceStatus, Scope, Sync, TypeStatus};
+use xds_server::{ClientStream, Kind, Progress, Resource, Snapshot};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Facts, exact_time, time};
+use crate::moment::{exact_time, written};
 
 /// A stream of an Envoy, or of another client.
 #[derive(Debug, Clone, Serialize)]
@@ -25,7 +27,8 @@ pub(crate) struct Client {
     pub(crate) protocol: String,
     /// `all types`, or the one it is about.
     pub(crate) scope: String,
-    pub(crate) connected: String,
+    #[serde(serialize_with = "written")]
+    pub(crate) connected: SystemTime,
     /// `current`: it has acknowledged all that it asked for; `behind`; `refused`: it refused something that still stands;
     /// `connecting`: it has asked for nothing yet.
     pub(crate) state: &'static str,
@@ -77,12 +80,12 @@ impl Refused {
 }
 
 impl Client {
-    pub(crate) fn of(client: &ClientStream, facts: &Facts<'_>) -> Self {
-        let snapshot = &*facts.view.snapshot;
+    /// How `client` is with what `snapshot` has for it; `lags` as [`Timeline::lags`](crate::timeline::Timeline::lags) has them.
+    pub(crate) fn of(client: &ClientStream, snapshot: &Snapshot, lags: &BTreeMap<u64, Duration>) -> Self {
         let state = state_of(client, snapshot);
         let lag = match state {
             "behind" => Some(Instant::now().saturating_duration_since(snapshot.born())),
-            _ => facts.lags.get(&client.id).copied(),
+            _ => lags.get(&client.id).copied(),
         };
         let none = Node::default();
         let node = client.node.as_ref().unwrap_or(&none);
@@ -93,7 +96,7 @@ impl Client {
             peer: client.peer.clone(),
             protocol: client.protocol.to_string(),
             scope: client.scope.to_string(),
-            connected: time(client.opened),
+            connected: client.opened,
             state,
             lag_ms: lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
             types: client.types.iter().map(|of_type| OfType::of(of_type, snapshot)).collect(),
@@ -127,6 +130,16 @@ pub(crate) fn state_of(client: &ClientStream, snapshot: &Snapshot) -> &'static s
         "current"
     } else {
         "behind"
+    }
+}
+
+/// The same, of what is known without a look at each resource.
+pub(crate) fn at_a_glance(client: &Progress, snapshot: &Snapshot) -> &'static str {
+    match client.settled {
+        _ if !client.asked => "connecting",
+        _ if !client.refusals.is_empty() => "refused",
+        Some((version, _)) if version == snapshot.version() => "current",
+        Some(_) | None => "behind",
     }
 }
 
@@ -194,4 +207,129 @@ fn hash<'a>(resources: impl Iterator<Item = (&'a str, Option<impl ToString>)>) -
         }
     }
     format!("{:016x}", hash.digest())
+}
+
+/// How far a client is with one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfService {
+    /// The id it gives itself.
+    pub(crate) node: String,
+    /// The address it comes from.
+    pub(crate) peer: String,
+    /// Whether it acknowledged the newest endpoints of the service.
+    pub(crate) endpoints_acknowledged: bool,
+    /// Whether it acknowledged the newest version of every route configuration it asks for.
+    pub(crate) routes_acknowledged: bool,
+    /// What it said to what it refused of either.
+    pub(crate) refusal: Option<String>,
+}
+
+impl OfService {
+    /// Nothing of a client that does not ask for the service.
+    pub(crate) fn of(client: &ClientStream, service: &str, snapshot: &Snapshot) -> Option<Self> {
+        let of_kind = |kind: Kind| client.types.iter().find(|status| status.kind == kind);
+        let endpoints = of_kind(Kind::Endpoint);
+        let assignment =
+            endpoints.and_then(|status| status.resources.iter().find(|resource| &*resource.name == service));
+        // An Envoy that hears of a new service asks for its endpoints a moment later; until then it is behind, and not
+        // somebody whom this does not concern.
+        let is_behind = || {
+            client.scope == Scope::Aggregated
+                && endpoints.is_some()
+                && of_kind(Kind::Cluster).is_some_and(|status| {
+                    status
+                        .resources
+                        .iter()
+                        .any(|cluster| &*cluster.name == service && cluster.newest.is_some())
+                })
+        };
+        if assignment.is_none() && !is_behind() {
+            return None;
+        }
+        let routes = of_kind(Kind::Route).map_or(&[][..], |status| &status.resources);
+        Some(Self {
+            node: client.node.as_ref().map(|node| node.id.clone()).unwrap_or_default(),
+            peer: client.peer.clone(),
+            endpoints_acknowledged: assignment.is_some_and(|each| is_newest(each, Kind::Endpoint, snapshot)),
+            routes_acknowledged: routes
+                .iter()
+                .filter(|each| each.newest.is_some())
+                .all(|each| is_newest(each, Kind::Route, snapshot)),
+            refusal: assignment.into_iter().chain(routes).find_map(refusal),
+        })
+    }
+}
+
+/// Whether the client acknowledged what stands in `snapshot`. Its session may not have heard of that one yet, so that
+/// "acknowledged" alone would be about an older one.
+fn is_newest(resource: &ResourceStatus, kind: Kind, snapshot: &Snapshot) -> bool {
+    resource.sync == Sync::Acknowledged && resource.has(snapshot.get(kind, &resource.name))
+}
+
+fn refusal(resource: &ResourceStatus) -> Option<String> {
+    match &resource.sync {
+        Sync::Refused(refusal) => Some(format!("{}: {}", resource.name, refusal.reason)),
+        Sync::Acknowledged | Sync::Sent | Sync::NotSent | Sync::Missing => None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use xds_server::session::Protocol;
+
+    use super::*;
+
+    fn refusal() -> Refusal {
+        Refusal {
+            name: "shop".into(),
+            version: None,
+            reason: "it has <no> name".into(),
+            at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    /// What is known at a glance of one that refused a cluster.
+    pub(crate) fn progress() -> Progress {
+        Progress {
+            id: 1,
+            peer: "10.0.0.1:1234".to_owned(),
+            node: None,
+            asked: true,
+            refusals: vec![(Kind::Cluster, refusal())],
+            settled: None,
+        }
+    }
+
+    /// One that refused a cluster.
+    pub(crate) fn envoy() -> ClientStream {
+        let status = ResourceStatus {
+            name: "shop".into(),
+            newest: None,
+            acknowledged: None,
+            sync: Sync::Refused(refusal()),
+        };
+        ClientStream {
+            id: 1,
+            peer: "10.0.0.1:1234".to_owned(),
+            protocol: Protocol::Delta,
+            scope: Scope::Aggregated,
+            opened: SystemTime::UNIX_EPOCH,
+            node: None,
+            types: vec![TypeStatus { kind: Kind::Cluster, resources: vec![status] }],
+        }
+    }
+
+    #[test]
+    fn at_a_glance_a_client_is_what_it_is_when_looked_at_closely() {
+        let snapshot = Snapshot::default();
+        assert_eq!(
+            (at_a_glance(&progress(), &snapshot), state_of(&envoy(), &snapshot)),
+            ("refused", "refused")
+        );
+        let content = Progress { refusals: Vec::new(), ..progress() };
+        assert_eq!(at_a_glance(&content, &snapshot), "behind");
+        let settled = Some((snapshot.version(), Instant::now()));
+        assert_eq!(at_a_glance(&Progress { settled, ..content.clone() }, &snapshot), "current");
+        assert_eq!(at_a_glance(&Progress { asked: false, ..content }, &snapshot), "connecting");
+    }
 }

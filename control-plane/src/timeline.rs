@@ -1,6 +1,7 @@
 //! What changed, and when: a bounded list, written by comparing each state with the one before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,54 +10,123 @@ use tokio::sync::watch;
 use xds_server::{Progress, Snapshot};
 
 use crate::inventory::{Health, Inventory, State, Workload};
-use crate::model::{Endpoint, EndpointState, Service, Topology};
+use crate::model::{Endpoint, EndpointState, Hosts, Service, Site, Topology};
+use crate::moment::exactly_written;
+use crate::progress::Refused;
 use crate::publish::View;
-
-use super::picture::{Refused, exact_time};
 
 /// The oldest entries make room for new ones.
 const ENTRIES: usize = 500;
 
-/// One change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Entry {
-    /// When it was seen.
-    pub(crate) at: String,
-    /// `container`, `rotation`, `weight`, `published`, `acknowledged`, `refused`, `client`, `problem` or `solved`.
-    pub(crate) kind: &'static str,
-    /// The container, service or client it is about.
-    pub(crate) subject: String,
-    /// What happened to it: the end of a sentence that begins with the subject.
-    pub(crate) text: String,
+/// What kind of change it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A container appeared, changed or is gone.
+    Container,
+    /// An endpoint entered a rotation, drains, or left it.
+    Rotation,
+    /// A version has another share of the requests.
+    Weight,
+    /// A snapshot was published.
+    Published,
+    /// A client has acknowledged all of a snapshot.
+    Acknowledged,
+    /// A client refused a resource.
+    Refused,
+    /// A client connected or left.
+    Client,
+    /// A problem came.
+    Problem,
+    /// A problem is solved.
+    Solved,
+    /// A host answers by a route more, one less, or another.
+    Route,
 }
 
-/// The newest entries. All clones are the same list.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Container => "container",
+            Self::Rotation => "rotation",
+            Self::Weight => "weight",
+            Self::Published => "published",
+            Self::Acknowledged => "acknowledged",
+            Self::Refused => "refused",
+            Self::Client => "client",
+            Self::Problem => "problem",
+            Self::Solved => "solved",
+            Self::Route => "route",
+        })
+    }
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its number, from 1, without gaps.
+    pub number: u64,
+    /// When it was seen.
+    #[serde(serialize_with = "exactly_written")]
+    pub at: SystemTime,
+    /// What kind of change it is.
+    pub kind: Kind,
+    /// The container, service, host or client it is about.
+    pub subject: String,
+    /// What happened to it: the end of a sentence that begins with the subject.
+    pub text: String,
+}
+
+/// The newest entries, and how long each client took. All clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Timeline(watch::Sender<VecDeque<Entry>>);
+pub struct Timeline {
+    entries: watch::Sender<VecDeque<Entry>>,
+    /// By the number of the stream: from the making of what it acknowledged last to the acknowledgement.
+    lags: watch::Sender<BTreeMap<u64, Duration>>,
+}
 
 impl Timeline {
     /// All entries, the newest first.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.0.borrow().iter().rev().cloned().collect()
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.borrow().iter().rev().cloned().collect()
     }
 
-    fn push(&self, entry: Entry) {
-        self.0.send_modify(|entries| {
+    /// The number of the newest entry; 0 where there is none.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.entries.borrow().back().map_or(0, |entry| entry.number)
+    }
+
+    /// The entries that came after the one with this number, the oldest first. Those that had to make room are not among
+    /// them.
+    #[must_use]
+    pub fn after(&self, number: u64) -> Vec<Entry> {
+        let entries = self.entries.borrow();
+        let known = entries.iter().rev().take_while(|entry| entry.number > number).count();
+        entries.iter().skip(entries.len() - known).cloned().collect()
+    }
+
+    /// Changes with each entry.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<VecDeque<Entry>> {
+        self.entries.subscribe()
+    }
+
+    /// How long each stream took with what it acknowledged last, by the stream's number.
+    #[must_use]
+    pub fn lags(&self) -> BTreeMap<u64, Duration> {
+        self.lags.borrow().clone()
+    }
+
+    fn push(&self, at: SystemTime, kind: Kind, subject: &str, text: String) {
+        self.entries.send_modify(|entries| {
+            let number = entries.back().map_or(0, |entry| entry.number) + 1;
             if entries.len() == ENTRIES {
                 entries.pop_front();
             }
-            entries.push_back(entry);
+            entries.push_back(Entry { number, at, kind, subject: subject.to_owned(), text });
         });
-    }
-}
-
-/// How long each stream took with what it acknowledged last, by the stream's number. All clones are the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Lags(watch::Sender<BTreeMap<u64, Duration>>);
-
-impl Lags {
-    pub(crate) fn all(&self) -> BTreeMap<u64, Duration> {
-        self.0.borrow().clone()
     }
 }
 
@@ -64,7 +134,6 @@ impl Lags {
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     timeline: Timeline,
-    lags: Lags,
     inventory: Option<Arc<Inventory>>,
     view: Option<Arc<View>>,
     clients: BTreeMap<u64, Seen>,
@@ -80,20 +149,19 @@ struct Seen {
 }
 
 impl Recorder {
-    pub(crate) fn new(timeline: Timeline, lags: Lags) -> Self {
-        Self { timeline, lags, ..Self::default() }
+    pub(crate) fn new(timeline: Timeline) -> Self {
+        Self { timeline, ..Self::default() }
     }
 
-    fn write(&self, now: SystemTime, kind: &'static str, subject: &str, text: impl Into<String>) {
-        let entry = Entry { at: exact_time(now), kind, subject: subject.to_owned(), text: text.into() };
-        self.timeline.push(entry);
+    fn write(&self, now: SystemTime, kind: Kind, subject: &str, text: impl Into<String>) {
+        self.timeline.push(now, kind, subject, text.into());
     }
 
     /// The containers, as they are now.
     pub(crate) fn see_containers(&mut self, inventory: &Arc<Inventory>, now: SystemTime) {
         let Some(before) = self.inventory.replace(Arc::clone(inventory)) else {
             let count = inventory.workloads.len();
-            return self.write(now, "container", "portolan", format!("sees {count} containers"));
+            return self.write(now, Kind::Container, "portolan", format!("sees {count} containers"));
         };
         if Arc::ptr_eq(&before, inventory) {
             return;
@@ -101,21 +169,21 @@ impl Recorder {
         for (id, workload) in &inventory.workloads {
             match before.workloads.get(id) {
                 None => {
-                    self.write(now, "container", &workload.name, format!("appeared, {}", words(workload)))
+                    self.write(now, Kind::Container, &workload.name, format!("appeared, {}", words(workload)))
                 }
                 Some(old) if Arc::ptr_eq(old, workload) => {}
                 Some(old) if words(old) != words(workload) => {
-                    self.write(now, "container", &workload.name, format!("is {}", words(workload)));
+                    self.write(now, Kind::Container, &workload.name, format!("is {}", words(workload)));
                 }
                 Some(old) if old.labels != workload.labels => {
-                    self.write(now, "container", &workload.name, "has other labels");
+                    self.write(now, Kind::Container, &workload.name, "has other labels");
                 }
                 Some(_) => {}
             }
         }
         for (id, workload) in &before.workloads {
             if !inventory.workloads.contains_key(id) {
-                self.write(now, "container", &workload.name, "is gone");
+                self.write(now, Kind::Container, &workload.name, "is gone");
             }
         }
     }
@@ -132,19 +200,25 @@ impl Recorder {
         if before.is_some() {
             self.compare_rotation(old, &view.model.topology, now);
             self.compare_weights(old, &view.model.topology, now);
+            self.compare_routes(old, &view.model.topology, now);
         }
         let problems = before.as_ref().map_or(&[][..], |before| &before.model.problems);
         for problem in view.model.problems.iter().filter(|problem| problems.binary_search(problem).is_err()) {
-            self.write(now, "problem", &problem.workload, format!("has a problem: {}", problem.reason));
+            self.write(now, Kind::Problem, &problem.workload, format!("has a problem: {}", problem.reason));
         }
         for problem in problems.iter().filter(|problem| view.model.problems.binary_search(problem).is_err()) {
-            self.write(now, "solved", &problem.workload, format!("has one problem less: {}", problem.reason));
+            self.write(
+                now,
+                Kind::Solved,
+                &problem.workload,
+                format!("has one problem less: {}", problem.reason),
+            );
         }
         let version = view.snapshot.version();
         if before.is_none_or(|before| before.snapshot.version() != version) {
             let count = view.snapshot.len();
             let version = short(&version.to_string());
-            self.write(now, "published", "portolan", format!("published {version}, {count} resources"));
+            self.write(now, Kind::Published, "portolan", format!("published {version}, {count} resources"));
         }
     }
 
@@ -172,11 +246,16 @@ impl Recorder {
                 EndpointState::Ready => format!("is in rotation of {service} at {}", endpoint.address),
                 EndpointState::Draining => format!("drains: no new requests of {service}"),
             };
-            self.write(now, "rotation", &endpoint.workload, text);
+            self.write(now, Kind::Rotation, &endpoint.workload, text);
         }
         for (key @ (service, _), endpoint) in &before {
             if !after.contains_key(key) {
-                self.write(now, "rotation", &endpoint.workload, format!("left the rotation of {service}"));
+                self.write(
+                    now,
+                    Kind::Rotation,
+                    &endpoint.workload,
+                    format!("left the rotation of {service}"),
+                );
             }
         }
     }
@@ -195,7 +274,36 @@ impl Recorder {
                     None => "as its label says".to_owned(),
                 };
                 let text = format!("gives version {version:?} the weight {}, {who}", share.weight());
-                self.write(now, "weight", &name.0, text);
+                self.write(now, Kind::Weight, &name.0, text);
+            }
+        }
+    }
+
+    fn compare_routes(&self, old: &Topology, new: &Topology, now: SystemTime) {
+        let changed = |list: &Hosts, other: &Hosts, host: &Site| {
+            list.get(host)
+                .filter(|routes| other.get(host).is_none_or(|other| !Arc::ptr_eq(other, routes)))
+                .cloned()
+        };
+        let hosts: BTreeSet<&Site> = old.hosts.keys().chain(new.hosts.keys()).collect();
+        for host in hosts {
+            let before = changed(&old.hosts, &new.hosts, host).unwrap_or_default();
+            let after = changed(&new.hosts, &old.hosts, host).unwrap_or_default();
+            let name = host.to_string();
+            for route in after.iter().filter(|route| !before.contains(route)) {
+                let text = match before.iter().any(|old| old.name == route.name) {
+                    true => format!("{} leads to {}, changed: {}", route.matches, route.service, route.name),
+                    false => format!("{} leads to {}: {}", route.matches, route.service, route.name),
+                };
+                self.write(now, Kind::Route, &name, text);
+            }
+            for route in before.iter().filter(|route| after.iter().all(|new| new.name != route.name)) {
+                self.write(
+                    now,
+                    Kind::Route,
+                    &name,
+                    format!("{} is no route any more: {}", route.matches, route.name),
+                );
             }
         }
     }
@@ -208,14 +316,14 @@ impl Recorder {
             let name = client.node.as_ref().map_or("", |node| &node.id);
             let name = if name.is_empty() { client.peer.clone() } else { name.to_owned() };
             if client.node.is_some() && old.as_ref().is_none_or(|old| old.name != name) {
-                self.write(now, "client", &name, format!("connected from {}", client.peer));
+                self.write(now, Kind::Client, &name, format!("connected from {}", client.peer));
             }
             let refused = client.refusals.iter().map(|(kind, refusal)| Refused::of(*kind, refusal)).collect();
             let mut seen = Seen { name, refused, ..Seen::default() };
             let old = old.unwrap_or_default();
             for refusal in seen.refused.iter().filter(|refusal| !old.refused.contains(refusal)) {
                 let text = format!("refused {} {}: {}", refusal.kind, refusal.name, refusal.reason);
-                self.write(now, "refused", &seen.name, text);
+                self.write(now, Kind::Refused, &seen.name, text);
             }
             seen.acknowledged = old.acknowledged;
             let version = snapshot.version().to_string();
@@ -225,24 +333,24 @@ impl Recorder {
                 let after = since.saturating_duration_since(snapshot.born());
                 // One that comes back after a while has had it all the time.
                 let text = if seen.acknowledged.is_some() {
-                    self.lags.0.send_modify(|lags| {
+                    self.timeline.lags.send_modify(|lags| {
                         lags.insert(client.id, after);
                     });
                     format!("acknowledged {}, {} ms after it was made", short(&version), after.as_millis())
                 } else {
                     format!("has all of {}", short(&version))
                 };
-                self.write(now, "acknowledged", &seen.name, text);
+                self.write(now, Kind::Acknowledged, &seen.name, text);
                 seen.acknowledged = Some(version);
             }
             self.clients.insert(client.id, seen);
         }
         for (id, gone) in before {
-            self.lags.0.send_modify(|lags| {
+            self.timeline.lags.send_modify(|lags| {
                 lags.remove(&id);
             });
             if !gone.name.is_empty() {
-                self.write(now, "client", &gone.name, "disconnected");
+                self.write(now, Kind::Client, &gone.name, "disconnected");
             }
         }
     }

@@ -6,9 +6,9 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use xds_server::{Resource, Snapshot};
 
 use super::*;
-use crate::dashboard::site::tests::progress;
 use crate::file;
 use crate::model::{self, Options};
+use crate::progress::tests::progress;
 
 const TWO: &str =
     r#"services: {web: {labels: {portolan.host: web.localhost}, endpoints: ["127.0.0.1:1", "127.0.0.1:2"]}}"#;
@@ -18,7 +18,7 @@ const WRONG: &str = r#"services: {web: {labels: {portolan.host: web.localhost, p
 /// What a recorder writes that sees these services files one after another; of the last one.
 fn after(files: &[&str]) -> Vec<String> {
     let timeline = Timeline::default();
-    let mut recorder = Recorder::new(timeline.clone(), Lags::default());
+    let mut recorder = Recorder::new(timeline.clone());
     let options = Options {
         label_prefix: "portolan".to_owned(),
         reserved_host: "d".to_owned(),
@@ -74,8 +74,7 @@ fn a_problem_is_told_when_it_comes_and_when_it_is_solved() {
 #[test]
 fn a_client_is_told_when_it_comes_refuses_acknowledges_and_goes() {
     let timeline = Timeline::default();
-    let lags = Lags::default();
-    let mut recorder = Recorder::new(timeline.clone(), lags.clone());
+    let mut recorder = Recorder::new(timeline.clone());
     let refusing = Progress { node: Some(Node { id: "edge".to_owned(), ..Node::default() }), ..progress() };
     let content = Progress { refusals: Vec::new(), ..refusing.clone() };
     let having = |snapshot: &Snapshot, after: u64| {
@@ -100,23 +99,43 @@ fn a_client_is_told_when_it_comes_refuses_acknowledges_and_goes() {
     );
     assert!(see(&[refusing], &first).is_empty(), "once");
     assert_eq!(see(&[having(&first, 0)], &first).len(), 1, "it has all of the first");
-    assert!(lags.all().is_empty(), "nobody knows since when");
+    assert!(timeline.lags().is_empty(), "nobody knows since when");
     assert!(see(&[having(&first, 0)], &second).is_empty(), "it has not all of the second");
     let said = see(&[having(&second, 7)], &second);
     assert!(said.len() == 1 && said[0].ends_with(", 7 ms after it was made"), "{said:?}");
-    assert_eq!(lags.all().into_values().collect::<Vec<_>>(), [Duration::from_millis(7)]);
+    assert_eq!(timeline.lags().into_values().collect::<Vec<_>>(), [Duration::from_millis(7)]);
     assert_eq!(see(&[], &second), ["edge disconnected"]);
-    assert!(lags.all().is_empty());
+    assert!(timeline.lags().is_empty());
 }
 
 #[test]
 fn the_oldest_entries_make_room() {
     let timeline = Timeline::default();
-    let recorder = Recorder::new(timeline.clone(), Lags::default());
+    let recorder = Recorder::new(timeline.clone());
     for number in 0..ENTRIES + 3 {
-        recorder.write(SystemTime::UNIX_EPOCH, "container", "web", number.to_string());
+        recorder.write(SystemTime::UNIX_EPOCH, Kind::Container, "web", number.to_string());
     }
     let entries = timeline.entries();
     assert_eq!((entries.len(), entries[0].text.as_str()), (ENTRIES, "502"));
     assert_eq!(entries.last().unwrap().text, "3");
+    // Whoever follows sees by the numbers whether any is missing.
+    assert_eq!((entries[0].number, timeline.newest()), (503, 503));
+    let after = |number| timeline.after(number).iter().map(|entry| entry.number).collect::<Vec<_>>();
+    assert_eq!(after(500), [501, 502, 503]);
+    assert_eq!((after(503), after(0).len(), after(0)[0]), (vec![], ENTRIES, 4));
+}
+
+#[test]
+fn a_route_is_told_when_it_comes_changes_and_goes() {
+    let longer = ONE.replace("web.localhost", "web.localhost, portolan.path: /a");
+    let slower = ONE.replace("web.localhost", "web.localhost, portolan.timeout: 3s");
+    let only_routes = |files: &[&str]| -> Vec<String> {
+        after(files).into_iter().filter(|entry| entry.starts_with("route")).collect()
+    };
+    let nothing = "services: {}";
+    assert_eq!(only_routes(&[nothing, ONE]), ["route: web.localhost / leads to web: web"]);
+    assert_eq!(only_routes(&[ONE, &slower]), ["route: web.localhost / leads to web, changed: web"]);
+    assert_eq!(only_routes(&[ONE, &longer]), ["route: web.localhost /a leads to web, changed: web"]);
+    assert_eq!(only_routes(&[ONE, nothing]), ["route: web.localhost / is no route any more: web"]);
+    assert!(only_routes(&[ONE, TWO]).is_empty(), "a container more is no other route");
 }
