@@ -13,6 +13,7 @@ use portolan::compat::convert::{self, Converted, Options};
 use portolan::compose::yaml;
 use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::label;
+use proptest::prelude::*;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert")
@@ -157,4 +158,49 @@ fn without_a_rule_the_host_is_made_of_the_name_of_the_project() {
     assert!(text(&output.stdout).contains("portolan.host=web-myshop"), "{output:?}");
     let output = portolan(&["--project", "other"], &project);
     assert!(text(&output.stdout).contains("portolan.host=web-other"), "{output:?}");
+}
+
+/// Lines that, in any order, may be a Compose file.
+fn lines() -> impl Strategy<Value = String> {
+    let line = prop::sample::select(vec![
+        "services:",
+        "  web:",
+        "  api: &api",
+        "    <<: *api",
+        "    image: x # é",
+        "    labels:",
+        "    labels: &l",
+        "    labels: *l",
+        "    environment:",
+        "      - traefik.enable=true",
+        "      - \"traefik.http.routers.web.rule=Host(`a.localhost`)\" # why",
+        "      traefik.enable: \"true\"",
+        "      traefik.http.routers.web.rule: >-",
+        "        Host(`b.localhost`)",
+        "",
+        "      # a comment é",
+        "      - traefik.docker.lbswarm=${X:-é}",
+        "    labels: [a=b, \"traefik.http.routers.x.rule=Host(`${A}`)\"]",
+        "    labels: {traefik.enable: true, é: x}",
+        "      - VIRTUAL_HOST=a.b, ~^x",
+        "    environment: [VIRTUAL_HOST=a.b]",
+        "      VIRTUAL_PORT: 80",
+        "      VIRTUAL_HOST: a.b",
+        "      ? traefik.enable",
+        "      traefik.x: |",
+        "        é",
+    ]);
+    prop::collection::vec(line, 0..14).prop_map(|lines| format!("services:\n  web:\n{}", lines.join("\n")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_was_yaml_is_yaml_when_it_was_converted(text in lines()) {
+        if let Ok(converted) = convert::convert(&text, &options()) {
+            let read = yaml::parse(&converted.text);
+            prop_assert!(read.is_ok(), "{text}\n--- became\n{}\n{read:?}", converted.text);
+        }
+    }
 }

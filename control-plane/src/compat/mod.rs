@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! traefik  labels of all containers together --> our labels, and a note for each thing that is not the same
+//! nginx    environment of one container      --> the same
+//! convert  a Compose file --> the same file with our labels in the place of those, or of that
 //! ```
 //!
 //! Nothing is dropped in silence: each label that is no label of ours in the end is named in a [`Note`]. What would let
 //! more requests through than before is left out, and told.
 
 pub mod convert;
+pub mod nginx;
 mod note;
+mod ours;
 pub mod traefik;
 
 use std::collections::{BTreeMap, BTreeSet};

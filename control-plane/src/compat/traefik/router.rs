@@ -57,7 +57,9 @@ pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -
             asked.notes.push(first.lost(Refusal::new(format!("no route leads to the service {name}"), "")));
         }
     }
-    if let Some(network) = &labels.network {
+    if let Some(network) = labels.network.as_ref().filter(|_| routers.is_empty()) {
+        asked.notes.push(network.lost(Refusal::new("no route is left that it is about", "")));
+    } else if let Some(network) = &labels.network {
         asked.backend.insert("network".to_owned(), network.value.clone());
     }
     if !asked.backend.contains_key("port") && source.ports.len() > 1 {
