@@ -13,6 +13,7 @@ use portolan::compat::convert::{self, Converted, Options};
 use portolan::compose::yaml;
 use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::label;
+use portolan::policies::Policies;
 use proptest::prelude::*;
 
 fn folder() -> PathBuf {
@@ -65,8 +66,9 @@ fn is_right(converted: &Converted, case: &Path) {
     for service in services {
         let labels = service.value.get("labels").map(|labels| labels_of(labels)).unwrap_or_default();
         // A variable may say anything; a policy is for somebody to write.
-        let labels =
-            labels.into_iter().filter(|(key, value)| !value.contains("${") && !key.ends_with("auth"));
+        let labels = labels.into_iter().filter(|(key, value)| {
+            !value.contains("${") && !key.ends_with("auth") && !key.ends_with("listen")
+        });
         let workload = Workload {
             id: WorkloadId("id".into()),
             name: "web".to_owned(),
@@ -80,7 +82,7 @@ fn is_right(converted: &Converted, case: &Path) {
             health: Health::None,
             created: 0,
         };
-        let (_, problems) = label::read(&workload, "portolan", &portolan::policies::Policies::default());
+        let (_, problems) = label::read(&workload, "portolan", &Policies::default());
         let problems = problems.iter().filter(|problem| !problem.reason.contains("has no host"));
         assert_eq!(problems.count(), 0, "{}: {:?}", case.display(), workload.labels);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::note::Refusal;
 use crate::inventory::{Health, Placement, State, Workload, WorkloadId};
 use crate::model::label;
+use crate::policies::Policies;
 
 /// What they begin with while they are looked at.
 const PREFIX: &str = "portolan";
@@ -22,8 +23,14 @@ pub(super) fn in_order(keys: BTreeMap<String, String>) -> Vec<(String, String)> 
 
 /// What is wrong with our labels for one route, as whoever will read them says.
 pub(super) fn check(keys: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    // Whether there is such a policy nobody knows here.
-    let known = keys.iter().filter(|(key, _)| *key != "auth");
+    // Whether there is such a policy or entry point nobody knows here, but what a name is.
+    for (key, value) in keys.iter().filter(|(key, _)| matches!(key.as_str(), "auth" | "listen")) {
+        let wrong = |reason| {
+            Refusal::new(format!("it would be {key}: {value:?}, and {reason}"), "choose another name")
+        };
+        label::canonical(key, value).map_err(wrong)?;
+    }
+    let known = keys.iter().filter(|(key, _)| !matches!(key.as_str(), "auth" | "listen"));
     let labels = known.map(|(key, value)| (format!("{PREFIX}.{key}"), value.clone())).collect();
     let workload = Workload {
         id: WorkloadId("".into()),

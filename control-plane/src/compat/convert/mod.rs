@@ -16,7 +16,7 @@ mod variables;
 use std::collections::BTreeSet;
 
 use super::note::{Kind, Note};
-use super::{Source, Translated, nginx, traefik};
+use super::{Source, Translated, is_route, nginx, traefik};
 use crate::compose::yaml::{self, Span};
 use services::Service;
 use variables::Variables;
@@ -123,12 +123,6 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
         notes.extend(translated.notes.iter().map(|note| place(note.clone(), service, &services, &variables)));
     }
     Ok(Converted { text: edits.apply(), notes, services: count })
-}
-
-/// Whether a label of ours makes a route.
-fn is_route(label: &str, prefix: &str) -> bool {
-    let key = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
-    key.is_some_and(|key| key == "host" || key.starts_with("routes."))
 }
 
 /// Where what `note` is about stands: in its service, or in another one of which it speaks.
