@@ -10,6 +10,7 @@ use std::path::Path;
 use portolan::compat::{Kind, Source, Translated, traefik};
 use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::{Problem, label};
+use portolan::policies::Policies;
 use proptest::prelude::*;
 
 /// Labels of services by their names.
@@ -39,9 +40,14 @@ fn problems(labels: &[(String, String)]) -> Vec<Problem> {
         health: Health::None,
         created: 0,
     };
-    let (_, problems) = label::read(&workload, "portolan", &portolan::policies::Policies::default());
-    // A policy is for somebody to write: that is said in a note.
-    problems.into_iter().filter(|problem| !problem.reason.starts_with("there is no policy")).collect()
+    let (_, problems) = label::read(&workload, "portolan", &Policies::default());
+    // A policy and an entry point are for somebody to write: that is said in a note.
+    let is_for_somebody = |problem: &Problem| {
+        ["there is no policy", "there is no entry point"]
+            .iter()
+            .any(|start| problem.reason.starts_with(start))
+    };
+    problems.into_iter().filter(|problem| !is_for_somebody(problem)).collect()
 }
 
 fn shown(services: &Services) -> String {

@@ -13,6 +13,8 @@ use portolan::compat::convert::{self, Converted, Options};
 use portolan::compose::yaml;
 use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::label;
+use portolan::policies::Policies;
+use proptest::prelude::*;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert")
@@ -64,8 +66,9 @@ fn is_right(converted: &Converted, case: &Path) {
     for service in services {
         let labels = service.value.get("labels").map(|labels| labels_of(labels)).unwrap_or_default();
         // A variable may say anything; a policy is for somebody to write.
-        let labels =
-            labels.into_iter().filter(|(key, value)| !value.contains("${") && !key.ends_with("auth"));
+        let labels = labels.into_iter().filter(|(key, value)| {
+            !value.contains("${") && !key.ends_with("auth") && !key.ends_with("listen")
+        });
         let workload = Workload {
             id: WorkloadId("id".into()),
             name: "web".to_owned(),
@@ -79,7 +82,7 @@ fn is_right(converted: &Converted, case: &Path) {
             health: Health::None,
             created: 0,
         };
-        let (_, problems) = label::read(&workload, "portolan", &portolan::policies::Policies::default());
+        let (_, problems) = label::read(&workload, "portolan", &Policies::default());
         let problems = problems.iter().filter(|problem| !problem.reason.contains("has no host"));
         assert_eq!(problems.count(), 0, "{}: {:?}", case.display(), workload.labels);
     }
@@ -157,4 +160,49 @@ fn without_a_rule_the_host_is_made_of_the_name_of_the_project() {
     assert!(text(&output.stdout).contains("portolan.host=web-myshop"), "{output:?}");
     let output = portolan(&["--project", "other"], &project);
     assert!(text(&output.stdout).contains("portolan.host=web-other"), "{output:?}");
+}
+
+/// Lines that, in any order, may be a Compose file.
+fn lines() -> impl Strategy<Value = String> {
+    let line = prop::sample::select(vec![
+        "services:",
+        "  web:",
+        "  api: &api",
+        "    <<: *api",
+        "    image: x # é",
+        "    labels:",
+        "    labels: &l",
+        "    labels: *l",
+        "    environment:",
+        "      - traefik.enable=true",
+        "      - \"traefik.http.routers.web.rule=Host(`a.localhost`)\" # why",
+        "      traefik.enable: \"true\"",
+        "      traefik.http.routers.web.rule: >-",
+        "        Host(`b.localhost`)",
+        "",
+        "      # a comment é",
+        "      - traefik.docker.lbswarm=${X:-é}",
+        "    labels: [a=b, \"traefik.http.routers.x.rule=Host(`${A}`)\"]",
+        "    labels: {traefik.enable: true, é: x}",
+        "      - VIRTUAL_HOST=a.b, ~^x",
+        "    environment: [VIRTUAL_HOST=a.b]",
+        "      VIRTUAL_PORT: 80",
+        "      VIRTUAL_HOST: a.b",
+        "      ? traefik.enable",
+        "      traefik.x: |",
+        "        é",
+    ]);
+    prop::collection::vec(line, 0..14).prop_map(|lines| format!("services:\n  web:\n{}", lines.join("\n")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_was_yaml_is_yaml_when_it_was_converted(text in lines()) {
+        if let Ok(converted) = convert::convert(&text, &options()) {
+            let read = yaml::parse(&converted.text);
+            prop_assert!(read.is_ok(), "{text}\n--- became\n{}\n{read:?}", converted.text);
+        }
+    }
 }

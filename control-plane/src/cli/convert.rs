@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::compat::Kind;
 use crate::compat::convert::{self, Converted, Options, Placed};
 
-/// Put our labels in the place of Traefik's in a Compose file.
+/// Put our labels in the place of Traefik's in a Compose file, or of what nginx-proxy reads of the environment.
 ///
 /// Writes the file anew, with its comments and in its order, and tells on stderr what could not be carried over, what is to be done
 /// by hand, and what is not quite the same. What was not carried over stays in the file as a comment.

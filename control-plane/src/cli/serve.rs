@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::access::AdminAccess;
 use crate::dashboard;
@@ -76,9 +76,21 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_MAX_VIEW_AGE", value_name = "DURATION", default_value = "3m", value_parser = lifecycle::duration::parse)]
     max_view_age: Duration,
 
+    /// Read the labels of another proxy as well as ours; what cannot be carried over is a problem of its container. A container that has
+    /// a route of ours is routed by our labels alone. See docs/from-traefik.md.
+    #[arg(long, env = "PORTOLAN_COMPAT", value_name = "PROXY")]
+    compat: Option<Compat>,
+
     /// What every label begins with.
     #[arg(long, env = "PORTOLAN_LABEL_PREFIX", value_name = "PREFIX", default_value = "portolan")]
     label_prefix: String,
+}
+
+/// A proxy whose labels can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compat {
+    /// Traefik v3.
+    Traefik,
 }
 
 impl Serve {
@@ -99,6 +111,11 @@ impl Serve {
             reserved_host: edge.dashboard_host.clone(),
             policies: Arc::default(),
         };
+        let publisher = Publisher::new(model, edge.clone());
+        let publisher = match self.compat {
+            Some(Compat::Traefik) => publisher.reading_traefik(),
+            None => publisher,
+        };
         let config = Config {
             listen: self.listen,
             access: self.admin.at(self.listen)?,
@@ -108,7 +125,7 @@ impl Serve {
                 edge_port: edge.listen.port(),
             },
             source,
-            publisher: Publisher::new(model, edge),
+            publisher,
             policies,
             state_file: self.state_file,
             max_view_age: self.max_view_age,

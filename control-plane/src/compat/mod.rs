@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! traefik  labels of all containers together --> our labels, and a note for each thing that is not the same
+//! nginx    environment of one container      --> the same
+//! convert  a Compose file --> the same file with our labels in the place of those, or of that
+//! live     an inventory   --> the same one with our labels beside Traefik's
 //! ```
 //!
 //! Nothing is dropped in silence: each label that is no label of ours in the end is named in a [`Note`]. What would let
 //! more requests through than before is left out, and told.
 
 pub mod convert;
+pub mod live;
+pub mod nginx;
 mod note;
+mod ours;
 pub mod traefik;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,4 +49,10 @@ impl Translated {
     pub fn is_whole(&self) -> bool {
         self.notes.iter().all(|note| note.kind == Kind::Differs)
     }
+}
+
+/// Whether a label of ours makes a route.
+fn is_route(label: &str, prefix: &str) -> bool {
+    let key = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
+    key.is_some_and(|key| key == "host" || key.starts_with("routes."))
 }

@@ -42,7 +42,9 @@ pub struct Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}={}", self.kind, self.label, self.value)?;
+        // A value of several lines is shown in one.
+        let value = self.value.split_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "{}: {}={value}", self.kind, self.label)?;
         // A person counts characters, from one.
         if let Some(before) = self.place.and_then(|place| self.value.get(..place)) {
             write!(f, ", character {}", before.chars().count() + 1)?;

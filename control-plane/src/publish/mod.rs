@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use xds_server::Snapshot;
 
+use crate::compat::live::Live;
 use crate::inventory::Inventory;
 use crate::model::{self, Model, Problem};
 use crate::overrides::OverridesSender;
@@ -50,13 +51,24 @@ pub struct Publisher {
     policies: Option<PoliciesReceiver>,
     /// What is wrong with the policies file.
     problems: Arc<Vec<Problem>>,
+    /// Reads labels of another proxy, if asked to.
+    compat: Option<Live>,
+    /// What of those labels could not be carried over.
+    untranslated: Vec<Problem>,
 }
 
 impl Publisher {
     /// A publisher with these settings.
     #[must_use]
     pub fn new(model: model::Options, edge: EdgeOptions) -> Self {
-        Self { model, edge, policies: None, problems: Arc::default() }
+        Self { model, edge, policies: None, problems: Arc::default(), compat: None, untranslated: Vec::new() }
+    }
+
+    /// The same, reading Traefik's labels as well as ours.
+    #[must_use]
+    pub fn reading_traefik(mut self) -> Self {
+        self.compat = Some(Live::new(&self.model.label_prefix));
+        self
     }
 
     /// The same, by the policies that come from there.
@@ -72,6 +84,14 @@ impl Publisher {
             let policies::State { policies, problems } = receiver.borrow_and_update().clone();
             (self.model.policies, self.problems) = (policies, problems);
         }
+    }
+
+    /// What other proxies' labels say, in ours.
+    fn translated(&mut self, inventory: Arc<Inventory>) -> Arc<Inventory> {
+        let Some(compat) = &mut self.compat else { return inventory };
+        let (translated, problems) = compat.translate(&inventory);
+        self.untranslated = problems;
+        translated
     }
 
     /// The view that follows `previous`, one of this publisher's own.
@@ -91,8 +111,9 @@ impl Publisher {
         previous: Option<&View>,
     ) -> anyhow::Result<View> {
         let mut model = model::build(inventory, &self.model, previous.map(|view| &view.model));
-        if !self.problems.is_empty() {
-            model.problems.extend(self.problems.iter().cloned());
+        let others = || self.problems.iter().chain(&self.untranslated);
+        if others().next().is_some() {
+            model.problems.extend(others().cloned());
             model.problems.sort();
         }
         let last = previous.map(|view| served::Last {
@@ -127,6 +148,7 @@ impl Publisher {
             if let Some(inventory) = inventory {
                 overrides.send_if_modified(|overrides| overrides.forget(&inventory));
                 let inventory = decisions.borrow_and_update().apply(&inventory);
+                let inventory = self.translated(inventory);
                 if self.publish(&inventory, event, &views, &snapshots) {
                     timing.published(event);
                 }

@@ -7,7 +7,7 @@ use super::quote::quoted;
 use super::section::{Entry, Section};
 use super::services::Service;
 use crate::compat::note::{Kind, Note};
-use crate::compat::traefik;
+use crate::compat::{nginx, traefik};
 use crate::compose::yaml::{Layout, Span, Style};
 
 pub(super) struct Edits<'a> {
@@ -40,19 +40,37 @@ impl<'a> Edits<'a> {
         &mut self,
         service: &Service<'_>,
         ours: &[(String, String)],
-        undone: &BTreeSet<&str>,
+        undone: &BTreeSet<String>,
     ) -> Option<Note> {
         if service.is_ours {
             return None;
         }
-        let inherited = service.inherited.iter().find(|entry| traefik::is_traefiks(&entry.name));
-        match service.section.as_ref().filter(|section| !section.entries.is_empty()) {
-            Some(section) => match section.layout {
-                Layout::Block => self.block(section, ours, undone),
-                Layout::Flow => self.flow(section, ours, undone),
-            },
-            None if ours.is_empty() => {}
-            None => return inherited.map(|entry| elsewhere(entry, ours)),
+        let is_of_nginx = service.is_of_nginx;
+        let is_label = |name: &str| traefik::is_traefiks(name) || (is_of_nginx && nginx::is_label(name));
+        let is_variable = |name: &str| is_of_nginx && nginx::is_variable(name);
+        let labels = service.inherited.iter().filter(|entry| is_label(&entry.name));
+        let variables = service.inherited_variables.iter().filter(|entry| is_variable(&entry.name));
+        let inherited = labels.chain(variables).next();
+        let variables = service
+            .variables
+            .as_ref()
+            .filter(|section| section.entries.iter().any(|entry| is_variable(&entry.name)));
+        match (&service.section, variables) {
+            (Some(section), _) if !section.entries.is_empty() => {
+                self.section(section, ours, &is_label, undone)
+            }
+            (None, Some(variables)) if !ours.is_empty() && service.can_have_labels() => {
+                self.add(variables.key, ours)
+            }
+            _ if ours.is_empty() => {}
+            _ => {
+                return inherited
+                    .or(variables.and_then(|section| section.entries.first()))
+                    .map(|entry| elsewhere(entry, ours));
+            }
+        }
+        if let Some(variables) = variables {
+            self.section(variables, &[], &is_variable, undone);
         }
         inherited.map(|entry| Note {
             kind: Kind::Differs,
@@ -65,13 +83,43 @@ impl<'a> Edits<'a> {
         })
     }
 
-    fn block(&mut self, section: &Section<'_>, ours: &[(String, String)], undone: &BTreeSet<&str>) {
-        let theirs: Vec<&Entry> =
-            section.entries.iter().filter(|entry| traefik::is_traefiks(&entry.name)).collect();
-        let Some(first) = theirs.first().or(section.entries.last().as_ref()).copied() else { return };
-        if theirs.is_empty() && ours.is_empty() {
+    /// Takes `theirs` out of a section and puts `ours` in the place of the first of them, or at the end.
+    fn section(
+        &mut self,
+        section: &Section<'_>,
+        ours: &[(String, String)],
+        theirs: &dyn Fn(&str) -> bool,
+        undone: &BTreeSet<String>,
+    ) {
+        if section.entries.iter().all(|entry| !theirs(&entry.name)) && ours.is_empty() {
             return;
         }
+        match section.layout {
+            Layout::Block => self.block(section, ours, theirs, undone),
+            Layout::Flow => self.flow(section, ours, theirs, undone),
+        }
+    }
+
+    /// Labels for a service that has none, before what stands at `key`.
+    fn add(&mut self, key: Span, ours: &[(String, String)]) {
+        let indent = self.indent_of(key.start);
+        let mut new = format!("{indent}labels:{}", self.newline);
+        for (key, value) in ours {
+            new += &format!("{indent}  {key}: {}{}", quoted(value, Style::Plain), self.newline);
+        }
+        let start = self.line_start(key.start);
+        self.all.push((start..start, new));
+    }
+
+    fn block(
+        &mut self,
+        section: &Section<'_>,
+        ours: &[(String, String)],
+        theirs: &dyn Fn(&str) -> bool,
+        undone: &BTreeSet<String>,
+    ) {
+        let theirs: Vec<&Entry> = section.entries.iter().filter(|entry| theirs(&entry.name)).collect();
+        let Some(first) = theirs.first().copied().or(section.entries.last()) else { return };
         let indent = self.indent_of(first.bytes.start).to_owned();
         let style = first.style;
         let mut new: String = ours
@@ -88,7 +136,7 @@ impl<'a> Edits<'a> {
         for entry in &theirs {
             let bytes = self.trimmed(&entry.bytes);
             let lines = self.line_start(bytes.start)..self.line_end(bytes.end);
-            if undone.contains(entry.name.as_str()) {
+            if undone.contains(&entry.name) {
                 has_comments = true;
                 for commented in self.text[lines.clone()].lines() {
                     let written = commented.strip_prefix(indent.as_str()).unwrap_or(commented.trim_start());
@@ -101,10 +149,8 @@ impl<'a> Edits<'a> {
             }
             self.all.push((lines, std::mem::take(&mut new)));
         }
-        if ours.is_empty()
-            && theirs.len() == section.entries.len()
-            && section.node.entries().len() <= theirs.len()
-        {
+        let has_merges = section.node.entries().len() > section.entries.len();
+        if ours.is_empty() && theirs.len() == section.entries.len() && !has_merges {
             self.without_entries(section, has_comments);
         }
     }
@@ -115,7 +161,8 @@ impl<'a> Edits<'a> {
         let written = self.text[line.clone()].trim_end();
         let (code, comment) =
             written.split_once(" #").map_or((written, None), |(code, comment)| (code, Some(comment)));
-        if code.trim() != "labels:" {
+        let name = &self.text[section.key.start..section.key.end];
+        if code.trim() != format!("{name}:") {
             // An anchor, which others may name.
             let end = line.start + code.trim_end().len();
             self.all.push((end..end, if section.is_list { " []" } else { " {}" }.to_owned()));
@@ -123,13 +170,19 @@ impl<'a> Edits<'a> {
         }
         let indent = self.indent_of(section.key.start);
         let kept = comment.map(|comment| format!("{indent}#{comment}{}", self.newline));
-        let heading = has_comments.then(|| format!("{indent}# labels:{}", self.newline));
+        let heading = has_comments.then(|| format!("{indent}# {name}:{}", self.newline));
         self.all.push((line, format!("{}{}", kept.unwrap_or_default(), heading.unwrap_or_default())));
     }
 
-    fn flow(&mut self, section: &Section<'_>, ours: &[(String, String)], undone: &BTreeSet<&str>) {
-        let is_theirs = |entry: &&Entry| traefik::is_traefiks(&entry.name);
-        let Some(at) = section.entries.iter().position(|entry| is_theirs(&entry)) else { return };
+    fn flow(
+        &mut self,
+        section: &Section<'_>,
+        ours: &[(String, String)],
+        theirs: &dyn Fn(&str) -> bool,
+        undone: &BTreeSet<String>,
+    ) {
+        let is_theirs = |entry: &&Entry| theirs(&entry.name);
+        let at = section.entries.iter().position(|entry| is_theirs(&entry)).unwrap_or(section.entries.len());
         let style = section.entries.iter().map(|entry| entry.style).find(|style| *style != Style::Plain);
         // Between brackets more signs mean something.
         let style = style.unwrap_or(Style::Double);
@@ -144,6 +197,9 @@ impl<'a> Edits<'a> {
                 items.push(written(entry));
             }
         }
+        if at == section.entries.len() {
+            items.extend(ours.iter().map(|label| flow_item(section, style, label)));
+        }
         let merged = section.node.entries().iter().filter(|entry| entry.key.text() == Some("<<"));
         items.extend(merged.map(|entry| self.text[entry.key.span.start..entry.value.span.end].to_owned()));
         let inside = items.join(", ");
@@ -152,7 +208,7 @@ impl<'a> Edits<'a> {
         self.all.push((section.node.span.start..section.node.span.end, all));
         let indent = self.indent_of(section.key.start);
         let comments =
-            section.entries.iter().filter(|entry| is_theirs(entry) && undone.contains(entry.name.as_str()));
+            section.entries.iter().filter(|entry| is_theirs(entry) && undone.contains(&entry.name));
         let comments: String = comments
             .map(|entry| format!("{indent}# {}{}", written(entry).replace('\n', " "), self.newline))
             .collect();

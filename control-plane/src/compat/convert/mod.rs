@@ -16,7 +16,7 @@ mod variables;
 use std::collections::BTreeSet;
 
 use super::note::{Kind, Note};
-use super::{Source, Translated, traefik};
+use super::{Source, Translated, is_route, nginx, traefik};
 use crate::compose::yaml::{self, Span};
 use services::Service;
 use variables::Variables;
@@ -93,16 +93,19 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
         })
         .collect();
     let mut translated = traefik::translate(&sources);
-    for (service, translated) in services.iter().zip(&mut translated) {
+    drop(sources);
+    for (service, translated) in services.iter_mut().zip(&mut translated) {
         translated.notes.extend(proxy::notes(service));
+        service.of_nginx(translated);
         service.lost_variables(translated, &variables);
     }
-    let undone: BTreeSet<&str> = translated
-        .iter()
-        .flat_map(|translated| &translated.notes)
-        .filter(|note| note.kind != Kind::Differs)
-        .map(|note| note.label.as_str())
-        .collect();
+    let undone = |translated: &Translated| -> BTreeSet<String> {
+        let undone = translated.notes.iter().filter(|note| note.kind != Kind::Differs);
+        undone.map(|note| note.label.clone()).collect()
+    };
+    // What a middleware is may be told where it is used.
+    let of_all: BTreeSet<String> =
+        translated.iter().flat_map(undone).filter(|label| traefik::is_traefiks(label)).collect();
     let mut edits = edit::Edits::new(text, &file.comments);
     let mut notes = Vec::new();
     let mut count = 0;
@@ -115,24 +118,18 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
             })
             .collect();
         count += usize::from(!ours.is_empty());
-        let left = edits.service(service, &ours, &undone);
+        let left = edits.service(service, &ours, &undone(translated).union(&of_all).cloned().collect());
         notes.extend(left.into_iter().map(|note| place(note, service, &services, &variables)));
         notes.extend(translated.notes.iter().map(|note| place(note.clone(), service, &services, &variables)));
     }
     Ok(Converted { text: edits.apply(), notes, services: count })
 }
 
-/// Whether a label of ours makes a route.
-fn is_route(label: &str, prefix: &str) -> bool {
-    let key = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
-    key.is_some_and(|key| key == "host" || key.starts_with("routes."))
-}
-
 /// Where what `note` is about stands: in its service, or in another one of which it speaks.
 fn place(mut note: Note, service: &Service<'_>, all: &[Service<'_>], variables: &Variables) -> Placed {
     let others = || all.iter().find_map(|other| other.place_of(&note.label));
     let at = service.place_of(&note.label).or_else(others).unwrap_or(service.at);
-    if note.value != service.labels.get(&note.label).map_or("", String::as_str) {
+    if service.value_of(&note.label) != Some(&note.value) {
         note.place = None;
     }
     for text in [&mut note.label, &mut note.value, &mut note.reason, &mut note.fix] {
@@ -142,6 +139,33 @@ fn place(mut note: Note, service: &Service<'_>, all: &[Service<'_>], variables: 
 }
 
 impl Service<'_> {
+    /// Translates what nginx-proxy reads, where Traefik has nothing to say.
+    fn of_nginx(&mut self, translated: &mut Translated) {
+        if self.is_ours || !nginx::concerns(&self.environment) {
+            return;
+        }
+        self.is_of_nginx = translated.labels.is_empty();
+        if self.is_of_nginx {
+            let of_nginx = nginx::translate(&self.environment, &self.labels);
+            translated.labels = of_nginx.labels;
+            translated.notes.extend(of_nginx.notes);
+        } else {
+            translated.notes.extend(
+                self.environment.iter().filter(|(name, _)| nginx::is_variable(name)).map(|(name, value)| {
+                    Note {
+                        kind: Kind::Differs,
+                        label: name.clone(),
+                        value: value.clone(),
+                        place: None,
+                        reason: "Traefik's labels say how the container is routed, and this is left as it is"
+                            .to_owned(),
+                        fix: String::new(),
+                    }
+                }),
+            );
+        }
+    }
+
     /// Tells of variables that the translation has swallowed: it does not know what they will say.
     fn lost_variables(&self, translated: &mut Translated, variables: &Variables) {
         let told = translated.notes.iter().filter(|note| note.kind != Kind::Differs);
@@ -150,7 +174,10 @@ impl Service<'_> {
             translated.labels.iter().any(|(key, value)| key.contains(stand_in) || value.contains(stand_in))
         };
         let mut lost = Vec::new();
-        for (label, value) in self.labels.iter().filter(|(label, _)| traefik::is_traefiks(label)) {
+        let labels = self.labels.iter().filter(|(label, _)| traefik::is_traefiks(label));
+        let variables_of_nginx =
+            self.environment.iter().filter(|(name, _)| self.is_of_nginx && nginx::is_variable(name));
+        for (label, value) in labels.chain(variables_of_nginx) {
             let mut hidden = variables.in_text(value).into_iter();
             if !told.contains(label.as_str()) && hidden.any(|stand_in| !there(stand_in)) {
                 lost.push(Note {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::section::{Entry, Section, entries};
 use super::{Variables, yaml};
-use crate::compose::yaml::{Node, Span};
+use crate::compose::yaml::{Layout, Node, Span};
 
 /// How deep merge keys are followed.
 const DEPTH: usize = 16;
@@ -17,6 +17,8 @@ pub(super) struct Service<'a> {
     pub(super) at: Span,
     /// Whether it has routes of ours already: then nothing of it is touched.
     pub(super) is_ours: bool,
+    /// Whether nginx-proxy's variables say how it is routed.
+    pub(super) is_of_nginx: bool,
     pub(super) node: &'a Node,
     /// All its labels, with stand-ins for variables.
     pub(super) labels: BTreeMap<String, String>,
@@ -24,13 +26,29 @@ pub(super) struct Service<'a> {
     pub(super) section: Option<Section<'a>>,
     /// Those that come from elsewhere in the file.
     pub(super) inherited: Vec<Entry>,
+    /// Its environment, as far as the file says.
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) variables: Option<Section<'a>>,
+    pub(super) inherited_variables: Vec<Entry>,
 }
 
 impl Service<'_> {
-    /// Where a label stands, its own or an inherited one.
-    pub(super) fn place_of(&self, label: &str) -> Option<Span> {
-        let own = self.section.iter().flat_map(|section| &section.entries);
-        own.chain(&self.inherited).find(|entry| entry.name == label).map(|entry| entry.at)
+    /// Where a label or a variable stands, its own or an inherited one.
+    pub(super) fn place_of(&self, name: &str) -> Option<Span> {
+        let own = self.section.iter().chain(&self.variables).flat_map(|section| &section.entries);
+        let mut all = own.chain(&self.inherited).chain(&self.inherited_variables);
+        all.find(|entry| entry.name == name).map(|entry| entry.at)
+    }
+
+    /// Whether labels can be written where it has none: on lines of their own, and in the place of nobody's.
+    pub(super) fn can_have_labels(&self) -> bool {
+        let is_block = matches!(&self.node.value, yaml::Value::Mapping(Layout::Block, _));
+        is_block && self.inherited.is_empty() && self.node.get("labels").is_none()
+    }
+
+    /// What stands after a label or a variable.
+    pub(super) fn value_of(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).or_else(|| self.environment.get(name)).map(String::as_str)
     }
 }
 
@@ -45,8 +63,27 @@ pub(super) fn read<'a>(root: &'a yaml::Node, variables: &mut Variables) -> Vec<S
 }
 
 fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables) -> Service<'a> {
+    let (section, inherited) = said("labels", node, variables);
+    let (own_variables, inherited_variables) = said("environment", node, variables);
+    Service {
+        name: name.to_owned(),
+        at,
+        is_ours: false,
+        is_of_nginx: false,
+        node,
+        labels: together(&section, &inherited),
+        section,
+        inherited,
+        environment: together(&own_variables, &inherited_variables),
+        variables: own_variables,
+        inherited_variables,
+    }
+}
+
+/// What stands below `key` in the service itself, and what comes from elsewhere.
+fn said<'a>(key: &str, node: &'a Node, variables: &mut Variables) -> (Option<Section<'a>>, Vec<Entry>) {
     let is_local = matches!(&node.value, yaml::Value::Mapping(..));
-    let own = node.entries().iter().find(|entry| is_local && entry.key.text() == Some("labels"));
+    let own = node.entries().iter().find(|entry| is_local && entry.key.text() == Some(key));
     let section = own.and_then(|entry| Section::of(entry.key.span, &entry.value, variables));
     let mut inherited = Vec::new();
     match own {
@@ -54,14 +91,17 @@ fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables) 
         Some(entry) => merged(&entry.value, variables, &mut inherited, 0),
         // Those of a merged mapping hold where the service has none of its own.
         None => {
-            if let Some(labels) = inherited_labels(node, 0) {
-                all(labels, variables, &mut inherited, 0);
+            if let Some(node) = elsewhere(key, node, 0) {
+                all(node, variables, &mut inherited, 0);
             }
         }
     }
+    (section, inherited)
+}
+
+fn together(section: &Option<Section<'_>>, inherited: &[Entry]) -> BTreeMap<String, String> {
     let own = section.iter().flat_map(|section| &section.entries);
-    let labels = inherited.iter().chain(own).map(|entry| (entry.name.clone(), entry.value.clone())).collect();
-    Service { name: name.to_owned(), at, is_ours: false, node, labels, section, inherited }
+    inherited.iter().chain(own).map(|entry| (entry.name.clone(), entry.value.clone())).collect()
 }
 
 /// What a mapping's merge keys stand for.
@@ -75,14 +115,13 @@ fn merges(node: &Node) -> impl Iterator<Item = &Node> {
     })
 }
 
-fn inherited_labels(node: &Node, depth: usize) -> Option<&Node> {
+fn elsewhere<'a>(key: &str, node: &'a Node, depth: usize) -> Option<&'a Node> {
     if depth > DEPTH {
         return None;
     }
-    let own = node.get("labels").filter(|_| depth > 0).map(|labels| &**labels);
     let is_alias = matches!(node.value, yaml::Value::Alias(_));
-    let aliased = node.get("labels").filter(|_| is_alias).map(|labels| &**labels);
-    own.or(aliased).or_else(|| merges(node).find_map(|merged| inherited_labels(merged, depth + 1)))
+    let there = node.get(key).filter(|_| depth > 0 || is_alias).map(|value| &**value);
+    there.or_else(|| merges(node).find_map(|merged| elsewhere(key, merged, depth + 1)))
 }
 
 /// All entries of a node, those of its merge keys first.

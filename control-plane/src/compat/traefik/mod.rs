@@ -19,18 +19,13 @@ mod service;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::note::{Kind, Note, Refusal};
+use super::ours::{check, in_order};
 use super::{Source, Translated};
-use crate::inventory::{Health, Placement, State, Workload, WorkloadId};
-use crate::model::label;
-use crate::policies::Policies;
 use draft::Draft;
 use labels::Labels;
 pub(super) use labels::{is_of_middleware, is_traefiks};
 use middleware::Pool;
 use order::Ranked;
-
-/// What our labels begin with while they are looked at.
-const PREFIX: &str = "portolan";
 
 /// What one container asks for, before the priorities.
 #[derive(Debug, Default)]
@@ -119,41 +114,4 @@ fn free_name(router: &str, names: &mut BTreeSet<String>) -> String {
     let free = free.unwrap_or(name);
     names.insert(free.clone());
     free
-}
-
-/// In the order of the reference.
-fn in_order(keys: BTreeMap<String, String>) -> Vec<(String, String)> {
-    let place = |key: &str| {
-        let is = |name: &str| name.strip_suffix('*').map_or(name == key, |family| key.starts_with(family));
-        label::KEYS.iter().position(|row| is(row.name))
-    };
-    let mut keys: Vec<(String, String)> = keys.into_iter().collect();
-    keys.sort_by_key(|(key, _)| place(key));
-    keys
-}
-
-/// What is wrong with our labels for one route, as whoever will read them says.
-fn check(keys: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    // Whether there is such a policy nobody knows here.
-    let known = keys.iter().filter(|(key, _)| *key != "auth");
-    let labels = known.map(|(key, value)| (format!("{PREFIX}.{key}"), value.clone())).collect();
-    let workload = Workload {
-        id: WorkloadId("".into()),
-        name: String::new(),
-        project: None,
-        service: None,
-        number: None,
-        labels,
-        placement: Placement::Host,
-        exposed_ports: BTreeSet::new(),
-        state: State::Created,
-        health: Health::None,
-        created: 0,
-    };
-    let (_, problems) = label::read(&workload, PREFIX, &Policies::default());
-    problems.into_iter().next().map_or(Ok(()), |problem| {
-        let label = problem.label.unwrap_or_default();
-        let value = problem.value.unwrap_or_default();
-        Err(Refusal::new(format!("it would be {label}={value:?}, and {}", problem.reason), problem.fix))
-    })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
+use super::entry::Entry;
 use super::labels::{Fields, Labels, Said};
 use super::middleware::{self, Pool, Work};
 use super::{Asked, Kind, Note, Refusal, check, entry, rule, service};
@@ -57,7 +58,9 @@ pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -
             asked.notes.push(first.lost(Refusal::new(format!("no route leads to the service {name}"), "")));
         }
     }
-    if let Some(network) = &labels.network {
+    if let Some(network) = labels.network.as_ref().filter(|_| routers.is_empty()) {
+        asked.notes.push(network.lost(Refusal::new("no route is left that it is about", "")));
+    } else if let Some(network) = &labels.network {
         asked.backend.insert("network".to_owned(), network.value.clone());
     }
     if !asked.backend.contains_key("port") && source.ports.len() > 1 {
@@ -88,7 +91,7 @@ fn router<'a>(
         return Err(syntax
             .lost(Refusal::new("rules are read by the syntax of Traefik v3", "write the rule anew for v3")));
     }
-    let is_secure = entry::is_secure(&mut fields, notes);
+    let Entry { is_secure, listen } = entry::take(&mut fields, notes);
     let service = fields.take("service");
     if let Some(internal) = service.as_ref().filter(|service| service.value.ends_with("@internal")) {
         let fix = "Portolan's dashboard is at its own host (PORTOLAN_DASHBOARD_HOST); see docs/dashboard.md";
@@ -102,7 +105,11 @@ fn router<'a>(
     let said = rule.clone().unwrap_or_else(|| first.clone());
     let (shapes, differences) = rule::routes(&text).map_err(|refusal| said.lost(refusal))?;
     notes.extend(differences.into_iter().map(|difference| said.differs(difference)));
-    let mut work = Work { drafts: shapes.into_iter().map(Draft::of).collect(), backend, notes };
+    let mut drafts: Vec<Draft> = shapes.into_iter().map(Draft::of).collect();
+    if let Some(listen) = listen {
+        drafts.iter_mut().for_each(|draft| draft.set("listen", &listen));
+    }
+    let mut work = Work { drafts, backend, notes };
     if let Some(list) = fields.take("middlewares") {
         middleware::apply(&mut work, &list, &labels.middlewares, pool)?;
     }

@@ -10,6 +10,8 @@ mod parse;
 mod pattern;
 mod shape;
 
+pub(in crate::compat) use pattern::whole;
+
 use parse::{Expr, Matcher, MatcherKind, parse};
 pub(super) use shape::{Shape, covers};
 
@@ -29,4 +31,11 @@ pub(super) fn routes(rule: &str) -> Result<(Vec<Shape>, Vec<String>), Refusal> {
     differences.sort();
     differences.dedup();
     Ok((shape::merged(shapes), differences))
+}
+
+/// The hosts whose names a regular expression takes, matched anywhere in a name.
+pub(in crate::compat) fn hosts(pattern: &str) -> Result<(Vec<crate::model::Host>, Vec<String>), Refusal> {
+    let mut differences = Vec::new();
+    let hosts = names::hosts(pattern, &mut differences)?;
+    Ok((hosts, differences))
 }
