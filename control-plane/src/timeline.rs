@@ -1,16 +1,17 @@
 //! What changed, and when: a bounded list, written by comparing each state with the one before.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use imbl::ordmap::DiffItem;
 use serde::Serialize;
 use tokio::sync::watch;
 use xds_server::{Progress, Snapshot};
 
 use crate::inventory::{Health, Inventory, State, Workload};
-use crate::model::{Endpoint, EndpointState, Hosts, Service, Site, Topology};
+use crate::model::{Endpoint, EndpointState, Service, Topology};
 use crate::moment::exactly_written;
 use crate::progress::Refused;
 use crate::publish::View;
@@ -166,25 +167,19 @@ impl Recorder {
         if Arc::ptr_eq(&before, inventory) {
             return;
         }
-        for (id, workload) in &inventory.workloads {
-            match before.workloads.get(id) {
-                None => {
-                    self.write(now, Kind::Container, &workload.name, format!("appeared, {}", words(workload)))
+        for change in before.workloads.diff(&inventory.workloads) {
+            let (workload, text) = match change {
+                DiffItem::Add(_, workload) => (workload, format!("appeared, {}", words(workload))),
+                DiffItem::Remove(_, workload) => (workload, "is gone".to_owned()),
+                DiffItem::Update { old: (_, old), new: (_, new) } if words(old) != words(new) => {
+                    (new, format!("is {}", words(new)))
                 }
-                Some(old) if Arc::ptr_eq(old, workload) => {}
-                Some(old) if words(old) != words(workload) => {
-                    self.write(now, Kind::Container, &workload.name, format!("is {}", words(workload)));
+                DiffItem::Update { old: (_, old), new: (_, new) } if old.labels != new.labels => {
+                    (new, "has other labels".to_owned())
                 }
-                Some(old) if old.labels != workload.labels => {
-                    self.write(now, Kind::Container, &workload.name, "has other labels");
-                }
-                Some(_) => {}
-            }
-        }
-        for (id, workload) in &before.workloads {
-            if !inventory.workloads.contains_key(id) {
-                self.write(now, Kind::Container, &workload.name, "is gone");
-            }
+                DiffItem::Update { .. } => continue,
+            };
+            self.write(now, Kind::Container, &workload.name, text);
         }
     }
 
@@ -223,20 +218,16 @@ impl Recorder {
     }
 
     fn compare_rotation(&self, old: &Topology, new: &Topology, now: SystemTime) {
-        // A service that did not change is shared between the two: of a thousand, an event leaves all but one.
-        let endpoints = |topology: &Topology, other: &Topology| -> BTreeMap<(String, String), Endpoint> {
-            let same = |service: &Arc<Service>| {
-                other.services.get(&service.name).is_some_and(|other| Arc::ptr_eq(other, service))
+        let (mut before, mut after) = (Endpoints::new(), Endpoints::new());
+        for change in old.services.diff(&new.services) {
+            let (was, is) = match change {
+                DiffItem::Add(_, is) => (None, Some(is)),
+                DiffItem::Update { old: (_, was), new: (_, is) } => (Some(was), Some(is)),
+                DiffItem::Remove(_, was) => (Some(was), None),
             };
-            let all = topology.services.values().filter(|service| !same(service)).flat_map(|service| {
-                service
-                    .endpoints
-                    .iter()
-                    .map(|each| ((service.name.to_string(), each.id.0.to_string()), each.clone()))
-            });
-            all.collect()
-        };
-        let (before, after) = (endpoints(old, new), endpoints(new, old));
+            before.extend(was.into_iter().flat_map(|service| endpoints(service)));
+            after.extend(is.into_iter().flat_map(|service| endpoints(service)));
+        }
         for (key @ (service, _), endpoint) in &after {
             let old = before.get(key);
             if old == Some(endpoint) {
@@ -261,10 +252,8 @@ impl Recorder {
     }
 
     fn compare_weights(&self, old: &Topology, new: &Topology, now: SystemTime) {
-        for (name, service) in &new.services {
-            let Some(before) = old.services.get(name).filter(|old| !Arc::ptr_eq(old, service)) else {
-                continue;
-            };
+        for change in old.services.diff(&new.services) {
+            let DiffItem::Update { old: (name, before), new: (_, service) } = change else { continue };
             for (version, share) in &service.variants {
                 if before.variants.get(version).is_none_or(|old| old == share) {
                     continue;
@@ -280,15 +269,13 @@ impl Recorder {
     }
 
     fn compare_routes(&self, old: &Topology, new: &Topology, now: SystemTime) {
-        let changed = |list: &Hosts, other: &Hosts, host: &Site| {
-            list.get(host)
-                .filter(|routes| other.get(host).is_none_or(|other| !Arc::ptr_eq(other, routes)))
-                .cloned()
-        };
-        let hosts: BTreeSet<&Site> = old.hosts.keys().chain(new.hosts.keys()).collect();
-        for host in hosts {
-            let before = changed(&old.hosts, &new.hosts, host).unwrap_or_default();
-            let after = changed(&new.hosts, &old.hosts, host).unwrap_or_default();
+        let none = Arc::default();
+        for change in old.hosts.diff(&new.hosts) {
+            let (host, before, after) = match change {
+                DiffItem::Add(host, after) => (host, &none, after),
+                DiffItem::Update { old: (_, before), new: (host, after) } => (host, before, after),
+                DiffItem::Remove(host, before) => (host, before, &none),
+            };
             let name = host.to_string();
             for route in after.iter().filter(|route| !before.contains(route)) {
                 let text = match before.iter().any(|old| old.name == route.name) {
@@ -354,6 +341,13 @@ impl Recorder {
             }
         }
     }
+}
+
+/// By service and container.
+type Endpoints<'a> = BTreeMap<(&'a str, &'a str), &'a Endpoint>;
+
+fn endpoints(service: &Service) -> impl Iterator<Item = ((&str, &str), &Endpoint)> {
+    service.endpoints.iter().map(|endpoint| ((&*service.name.0, &*endpoint.id.0), endpoint))
 }
 
 /// As on the pages: enough of a version to tell two apart.
