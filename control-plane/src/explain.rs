@@ -3,6 +3,8 @@
 
 pub mod chain;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::matching::{self, Question};
@@ -80,11 +82,17 @@ pub struct Asked {
     pub why: String,
 }
 
-/// What becomes of a request for `url`.
+/// What becomes of a request for `url` by `method` with `headers`, by their names in lower case.
 #[must_use]
-pub fn of(url: &str, method: &str, topology: &Topology, dashboard_host: &str) -> Verdict {
+pub fn of(
+    url: &str,
+    method: &str,
+    headers: BTreeMap<String, String>,
+    topology: &Topology,
+    dashboard_host: &str,
+) -> Verdict {
     let question = match Question::read(url) {
-        Ok(question) => question.by(method),
+        Ok(question) => Question { headers, ..question.by(method) },
         Err(error) => {
             let (url, method) = (url.to_owned(), method.to_owned());
             return Verdict { url, method, error: Some(error), ..Verdict::default() };

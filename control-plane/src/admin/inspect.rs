@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
-use super::refusal::{invalid, no_view};
+use super::refusal::{invalid, no_view, not_found};
 use super::watch::Follower;
 use super::{changes, lists};
 use crate::explain;
@@ -61,24 +61,10 @@ impl InspectService for Inspect {
         &self,
         request: Request<pb::ExplainRequest>,
     ) -> Result<Response<pb::ExplainResponse>, Status> {
-        let pb::ExplainRequest { url, method } = request.into_inner();
         let view = self.view()?;
-        let method = if method.is_empty() { "GET" } else { &method };
-        let topology = &view.model.topology;
-        let verdict = explain::of(&url, method, topology, &self.dashboard_host);
-        if let Some(error) = verdict.error {
-            return Err(invalid("url", error));
-        }
-        let service = verdict.service.and_then(|name| naming::service(topology, &name).ok());
-        Ok(Response::new(pb::ExplainResponse {
-            outcome: verdict.outcome.map(to_outcome).unwrap_or_default().into(),
-            sentence: verdict.sentence,
-            host: verdict.host.unwrap_or_default(),
-            path: verdict.path.unwrap_or_default(),
-            route: verdict.route.unwrap_or_default(),
-            service: service.map(|service| to_service(service, &self.sources.decisions.borrow())),
-            asked: verdict.asked.into_iter().map(to_asked).collect(),
-        }))
+        let decisions = self.sources.decisions.borrow().clone();
+        let answer = explained(request.into_inner(), &view, &decisions, &self.dashboard_host);
+        answer.map(Response::new).map_err(|error| invalid("url", error))
     }
 
     async fn list_workloads(
@@ -86,7 +72,11 @@ impl InspectService for Inspect {
         request: Request<pb::ListWorkloadsRequest>,
     ) -> Result<Response<pb::ListWorkloadsResponse>, Status> {
         let view = self.view()?;
-        let workloads = lists::workloads(&request.into_inner().name, &view, &self.sources)?;
+        let inventory = self.sources.inventories.borrow().clone().unwrap_or_default();
+        let decisions = self.sources.decisions.borrow().clone();
+        let facts = lists::Facts { inventory: &inventory, decisions: &decisions, view: &view };
+        let workloads = facts.workloads(&request.into_inner().name, &self.sources.clients.list());
+        let workloads = workloads.map_err(|error| not_found(&error))?;
         Ok(Response::new(pb::ListWorkloadsResponse { workloads }))
     }
 
@@ -107,6 +97,37 @@ impl InspectService for Inspect {
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
         Ok(Response::new(changes::follow(request.into_inner().past, &self.sources)))
     }
+}
+
+/// The answer to `request` from `view`.
+///
+/// # Errors
+///
+/// It cannot be asked, and why.
+pub(crate) fn explained(
+    request: pb::ExplainRequest,
+    view: &View,
+    decisions: &Overrides,
+    dashboard_host: &str,
+) -> Result<pb::ExplainResponse, String> {
+    let pb::ExplainRequest { url, method, headers } = request;
+    let method = if method.is_empty() { "GET" } else { &method };
+    let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    let topology = &view.model.topology;
+    let verdict = explain::of(&url, method, headers, topology, dashboard_host);
+    if let Some(error) = verdict.error {
+        return Err(error);
+    }
+    let service = verdict.service.and_then(|name| naming::service(topology, &name).ok());
+    Ok(pb::ExplainResponse {
+        outcome: verdict.outcome.map(to_outcome).unwrap_or_default().into(),
+        sentence: verdict.sentence,
+        host: verdict.host.unwrap_or_default(),
+        path: verdict.path.unwrap_or_default(),
+        route: verdict.route.unwrap_or_default(),
+        service: service.map(|service| to_service(service, decisions)),
+        asked: verdict.asked.into_iter().map(to_asked).collect(),
+    })
 }
 
 fn to_outcome(outcome: explain::Outcome) -> pb::explain_response::Outcome {

@@ -1,48 +1,80 @@
 //! `InspectService.ListWorkloads` and `ListClients`: containers with their way, and those who are served.
 
-use tonic::Status;
+use xds_server::ClientStream;
 
 use super::pb;
-use super::refusal::not_found;
 use crate::explain::chain::{self, Chain, Name, Outcome, Step};
 use crate::inventory::{Inventory, Workload};
-use crate::naming;
+use crate::naming::{self, NotFound};
+use crate::overrides::Overrides;
 use crate::progress::{Client, OfType, Refused};
 use crate::publish::View;
 use crate::sources::Sources;
 
-/// The containers that `name` means, all where it is empty, by name.
-pub(super) fn workloads(name: &str, view: &View, sources: &Sources) -> Result<Vec<pb::Workload>, Status> {
-    let inventory = sources.inventories.borrow().clone().unwrap_or_default();
-    let (decisions, clients) = (sources.decisions.borrow().clone(), sources.clients.list());
-    let mut meant = meant(name, view, &inventory)?;
-    meant.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    let of = |workload: &Workload| {
-        let chain = chain::of(workload, view, &decisions, &clients)?;
-        Some(to_workload(workload, chain))
-    };
-    Ok(meant.into_iter().filter_map(of).collect())
+/// What is known, of a control plane that runs or of one that ran.
+pub(crate) struct Facts<'a> {
+    /// The containers.
+    pub(crate) inventory: &'a Inventory,
+    /// What was decided by hand.
+    pub(crate) decisions: &'a Overrides,
+    /// What is made of them.
+    pub(crate) view: &'a View,
 }
 
-fn meant<'a>(name: &str, view: &View, inventory: &'a Inventory) -> Result<Vec<&'a Workload>, Status> {
-    let all = || inventory.workloads.values().map(AsRef::as_ref);
-    if name.is_empty() {
-        return Ok(all().collect());
+impl<'a> Facts<'a> {
+    /// The containers that `name` means, all where it is empty, by name, with their ways to `clients`.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has that name, or several may be meant.
+    pub(crate) fn workloads(
+        &self,
+        name: &str,
+        clients: &[ClientStream],
+    ) -> Result<Vec<pb::Workload>, NotFound> {
+        let mut meant = self.meant(name)?;
+        meant.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        let of = |workload: &Workload| {
+            let chain = chain::of(workload, self.view, self.decisions, clients)?;
+            Some(to_workload(workload, chain))
+        };
+        Ok(meant.into_iter().filter_map(of).collect())
     }
-    // A name that is a service's whole name means that: `web` is not the beginning of `web-1` then.
-    let service = naming::service(&view.model.topology, name);
-    let workload = naming::workload(inventory, name);
-    match (service, workload) {
-        (_, Ok(workload)) if workload.name == name || *workload.id.0 == *name => Ok(vec![workload]),
-        (Ok(service), _) => {
-            let members = service.endpoints.iter().map(|endpoint| &endpoint.id);
-            let members = members.chain(service.absent.iter().map(|absent| &absent.id));
-            Ok(members.filter_map(|id| inventory.workloads.get(id)).map(AsRef::as_ref).collect())
+
+    fn meant(&self, name: &str) -> Result<Vec<&'a Workload>, NotFound> {
+        let all = || self.inventory.workloads.values().map(AsRef::as_ref);
+        if name.is_empty() {
+            return Ok(all().collect());
         }
-        (Err(_), Ok(workload)) => Ok(vec![workload]),
-        (Err(error), Err(_)) if !error.is_nothing() => Err(not_found(&error)),
-        (Err(_), Err(error)) => Err(not_found(&error)),
+        // A name that is a service's whole name means that: `web` is not the beginning of `web-1` then.
+        let service = naming::service(&self.view.model.topology, name);
+        let workload = naming::workload(self.inventory, name);
+        match (service, workload) {
+            (_, Ok(workload)) if workload.name == name || *workload.id.0 == *name => Ok(vec![workload]),
+            (Ok(service), _) => {
+                let members = service.endpoints.iter().map(|endpoint| &endpoint.id);
+                let members = members.chain(service.absent.iter().map(|absent| &absent.id));
+                Ok(members.filter_map(|id| self.inventory.workloads.get(id)).map(AsRef::as_ref).collect())
+            }
+            (Err(_), Ok(workload)) => Ok(vec![workload]),
+            (Err(error), Err(_)) if !error.is_nothing() => Err(error),
+            (Err(_), Err(error)) => {
+                // A service of Compose that nothing is routed to is one that is asked about.
+                let members: Vec<&Workload> = all().filter(|workload| is_of(workload, name)).collect();
+                if members.is_empty() || !error.is_nothing() { Err(error) } else { Ok(members) }
+            }
+        }
     }
+}
+
+/// Whether it is a container of that service of Compose: `web`, or `shop/web`.
+fn is_of(workload: &Workload, name: &str) -> bool {
+    let (project, service) = match name.split_once('/') {
+        Some((project, service)) => (Some(project), service),
+        None => (None, name),
+    };
+    workload.service.as_deref() == Some(service)
+        && (project.is_none() || workload.project.as_deref() == project)
 }
 
 fn to_workload(workload: &Workload, chain: Chain) -> pb::Workload {

@@ -18,6 +18,8 @@ pub use access::{Access, Token};
 pub use control::Control;
 pub use health::{health, report};
 pub use inspect::Inspect;
+pub(crate) use inspect::explained;
+pub(crate) use lists::Facts;
 
 /// The generated types of `proto/portolan/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

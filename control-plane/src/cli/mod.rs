@@ -8,9 +8,11 @@ mod drain;
 mod health;
 mod lint;
 mod logs;
+mod manual;
 mod missing;
 mod rollout;
 mod serve;
+mod settings;
 mod status;
 mod terminal;
 mod wait;
@@ -54,6 +56,8 @@ enum Command {
     Undrain(drain::Undrain),
     Weight(weight::Weight),
     Why(why::Why),
+    Completions(manual::Completions),
+    Man(manual::Man),
     Logs(logs::Logs),
     Status(status::Status),
     Watch(watch::Watch),
@@ -77,11 +81,13 @@ impl Cli {
             Command::Drain(drain) => drain.run().await,
             Command::Undrain(undrain) => undrain.run().await,
             Command::Weight(weight) => weight.run().await,
-            Command::Why(why) => why.run().await,
             Command::Logs(logs) => logs.run().await,
             Command::Status(status) => status.run().await,
             Command::Watch(watch) => watch.run().await,
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
             // Their codes say more than whether it worked.
+            Command::Why(why) => return why.run().await,
             Command::Lint(lint) => return lint.run().await,
             Command::Convert(convert) => return convert.run(),
         };
@@ -96,6 +102,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_its_exit_codes_and_an_example() {
+        for command in super::Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let help = command.clone().render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            let after = help.split_once("Exit codes: ").map(|(_, after)| after);
+            let after = after.unwrap_or_else(|| panic!("{name} has no exit codes: {help}"));
+            assert!(after.contains(&format!("portolan {name}")), "{name} has no example: {after}");
+        }
     }
 
     #[test]

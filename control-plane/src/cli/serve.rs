@@ -2,16 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::access::AdminAccess;
+use super::settings::Settings;
 use crate::dashboard;
-use crate::model;
-use crate::policies::PoliciesFile;
-use crate::publish::Publisher;
 use crate::runtime::{self, Config, Source};
 use crate::translate::{EdgeOptions, HostPort};
 
@@ -40,18 +37,12 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_FILE", value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// What labels may name and what holds where none says (docs/policies.md): entry points, hosts of projects, defaults, the access
-    /// log. It is watched, and a faulty edit leaves the last good one standing.
-    #[arg(long, env = "PORTOLAN_POLICIES", value_name = "FILE")]
-    policies: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
 
     /// The address on which Envoy listens for HTTP, as seen from Envoy.
     #[arg(long, env = "PORTOLAN_EDGE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     edge_listen: SocketAddr,
-
-    /// The host name of the dashboard, under which Envoy's admin pages are as well: for reading only.
-    #[arg(long, env = "PORTOLAN_DASHBOARD_HOST", value_name = "HOST", default_value = "dashboard.localhost")]
-    dashboard_host: String,
 
     /// Where --http-listen is, as seen from Envoy.
     #[arg(
@@ -75,22 +66,6 @@ pub(super) struct Serve {
     /// It is confirmed each minute, and with each event. 0 is for ever.
     #[arg(long, env = "PORTOLAN_MAX_VIEW_AGE", value_name = "DURATION", default_value = "3m", value_parser = lifecycle::duration::parse)]
     max_view_age: Duration,
-
-    /// Read the labels of another proxy as well as ours; what cannot be carried over is a problem of its container. A container that has
-    /// a route of ours is routed by our labels alone. See docs/from-traefik.md.
-    #[arg(long, env = "PORTOLAN_COMPAT", value_name = "PROXY")]
-    compat: Option<Compat>,
-
-    /// What every label begins with.
-    #[arg(long, env = "PORTOLAN_LABEL_PREFIX", value_name = "PREFIX", default_value = "portolan")]
-    label_prefix: String,
-}
-
-/// A proxy whose labels can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Compat {
-    /// Traefik v3.
-    Traefik,
 }
 
 impl Serve {
@@ -101,21 +76,11 @@ impl Serve {
         };
         let edge = EdgeOptions {
             listen: self.edge_listen,
-            dashboard_host: self.dashboard_host,
+            dashboard_host: self.settings.dashboard_host.clone(),
             dashboard_at: self.dashboard_at,
             envoy_admin: self.envoy_admin,
         };
-        let policies = self.policies.map(PoliciesFile::open).transpose()?;
-        let model = model::Options {
-            label_prefix: self.label_prefix,
-            reserved_host: edge.dashboard_host.clone(),
-            policies: Arc::default(),
-        };
-        let publisher = Publisher::new(model, edge.clone());
-        let publisher = match self.compat {
-            Some(Compat::Traefik) => publisher.reading_traefik(),
-            None => publisher,
-        };
+        let (publisher, policies) = self.settings.publisher(edge.clone())?;
         let config = Config {
             listen: self.listen,
             access: self.admin.at(self.listen)?,

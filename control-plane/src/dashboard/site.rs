@@ -1,5 +1,6 @@
 //! What a request to the dashboard means. Everything here reads; there is nothing that changes anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -175,7 +176,8 @@ impl Site {
         // Of everything, whatever is shown.
         let url = call.parameter("url");
         let method = call.parameter("method").unwrap_or_else(|| "GET".to_owned());
-        let verdict = url.map(|url| explain::of(&url, &method, &view.model.topology, &self.host));
+        let verdict =
+            url.map(|url| explain::of(&url, &method, BTreeMap::new(), &view.model.topology, &self.host));
         if let Some(text) = call.parameter("q") {
             picture.filter(&text);
         }

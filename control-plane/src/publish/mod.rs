@@ -14,7 +14,7 @@ use xds_server::Snapshot;
 use crate::compat::live::Live;
 use crate::inventory::Inventory;
 use crate::model::{self, Model, Problem};
-use crate::overrides::OverridesSender;
+use crate::overrides::{Overrides, OverridesSender};
 use crate::policies::{self, PoliciesReceiver};
 use crate::provider::InventoryReceiver;
 use crate::timing::Timing;
@@ -92,6 +92,17 @@ impl Publisher {
         let (translated, problems) = compat.translate(&inventory);
         self.untranslated = problems;
         translated
+    }
+
+    /// The one view of these facts as they are to be treated, for whoever asks when no control plane runs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next`](Self::next).
+    pub fn once(mut self, facts: Arc<Inventory>, decisions: &Overrides) -> anyhow::Result<View> {
+        self.take_up_policies();
+        let inventory = decisions.apply(&self.translated(facts));
+        self.view(&inventory, None, None)
     }
 
     /// The view that follows `previous`, one of this publisher's own.

@@ -40,10 +40,11 @@ struct Read {
 
 /// A view from the file.
 #[derive(Debug)]
-pub(super) struct Saved {
-    pub(super) inventory: Inventory,
+pub struct Saved {
+    /// The containers.
+    pub inventory: Inventory,
     /// When it was saved. It may have been right for longer: a view that does not change is not saved again.
-    pub(super) at: SystemTime,
+    pub at: SystemTime,
 }
 
 /// Why there is no view in a file.
@@ -65,17 +66,25 @@ pub(super) enum Unusable {
 
 /// Reads a view of `source`.
 pub(super) fn load(path: &Path, source: &str) -> Result<Saved, Unusable> {
+    let (saved, of) = read_saved(path)?;
+    if of == source { Ok(saved) } else { Err(Unusable::Source(of)) }
+}
+
+/// Reads a view of whatever source.
+pub(super) fn load_any(path: &Path) -> Result<Saved, Unusable> {
+    read_saved(path).map(|(saved, _)| saved)
+}
+
+/// The view, and the source it is of.
+fn read_saved(path: &Path) -> Result<(Saved, String), Unusable> {
     let bytes = read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Unusable::Missing,
         _ => Unusable::Unreadable(error),
     })?;
     let body = body(&bytes)?;
     let read: Read = serde_json::from_slice(body).map_err(|_| Unusable::Damaged)?;
-    if read.source != source {
-        return Err(Unusable::Source(read.source));
-    }
     let at = UNIX_EPOCH.checked_add(Duration::from_secs(read.saved)).unwrap_or(UNIX_EPOCH);
-    Ok(Saved { inventory: read.workloads.into_iter().collect(), at })
+    Ok((Saved { inventory: read.workloads.into_iter().collect(), at }, read.source))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

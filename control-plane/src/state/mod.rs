@@ -13,7 +13,7 @@
 mod decisions;
 mod file;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ use crate::inventory::Inventory;
 use crate::provider::{InventoryReceiver, Outlet};
 
 pub use decisions::DecisionsFile;
-use file::{Saved, Unusable};
+pub use file::Saved;
+use file::Unusable;
 
 /// A source that has shown nothing for this long is away: an engine that is there has been listed by then.
 const AWAY_AFTER: Duration = Duration::from_secs(2);
@@ -33,6 +34,15 @@ const AWAY_AFTER: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 /// and how many times longer than the last write took: a large file on a slow disk is written less often.
 const PAUSE_FACTOR: u32 = 20;
+
+/// The last view that a control plane saved at `path`, for whoever asks when none runs.
+///
+/// # Errors
+///
+/// Why it cannot be used, as the end of a sentence.
+pub fn saved(path: &Path) -> Result<Saved, String> {
+    file::load_any(path).map_err(|error| error.to_string())
+}
 
 /// Keeps the last view in a file.
 #[derive(Debug, Clone)]

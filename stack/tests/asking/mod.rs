@@ -211,6 +211,59 @@ pub(crate) fn why_says_which_route(system: &mut System) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn why_says_how_far_a_container_is(system: &mut System) -> Result<()> {
+    let port = system.options().grpc_port;
+    rotation_of(&system.site()?, 3)?;
+    let whole = ["frontend-2", "takes requests", "✓ label", "✓ network", "✓ port", "✓ health", "✓ cluster", "✓ ack"];
+    let said = |arguments: &[&str], code: i32, words: &[&str]| -> Result<String> {
+        let (found, text) = portolan(port, &[&["why"][..], arguments].concat())?;
+        ensure!(found == Some(code), "{arguments:?}: {found:?} {text}");
+        ensure!(words.iter().all(|word| text.contains(word)), "{arguments:?}: {text}");
+        Ok(text)
+    };
+    let all = ["frontend-1", "frontend-2", "frontend-3"];
+    until("every step of the way is taken", LIMIT, || said(&["frontend-2"], 0, &whole).map(drop))?;
+    said(&["frontend"], 0, &all)?;
+    says(port, &["drain", "frontend-2"], 0, "is out of rotation")?;
+    let drained = (|| {
+        let words = ["✗ health", "taken out of rotation by hand", "→ portolan undrain frontend-2", "- ack"];
+        said(&["frontend-2"], 1, &words)?;
+        said(&["frontend"], 1, &all)?;
+        let json: serde_json::Value =
+            serde_json::from_str(&said(&["frontend", "--format", "json"], 1, &[])?)?;
+        let takes: Vec<_> = (0..3).map(|n| json["containers"][n]["takes_requests"].as_bool()).collect();
+        ensure!(takes == [Some(true), Some(false), Some(true)], "{json}");
+        without_a_control_plane(&system.folder().join("view"))
+    })();
+    says(port, &["undrain", "frontend-2"], 0, "in rotation again")?;
+    drained?;
+    said(&["nothing"], 1, &["no container claims nothing", "And no container has the name or id \"nothing\""])?;
+    said(&["front"], 1, &["is the beginning of several"])?;
+    said(&["frontend-2", "--header", "x"], 2, &["write NAME:VALUE"])?;
+    rotation_of(&system.site()?, 3).map(drop)
+}
+
+/// The view at `saved`, and what was decided, answers where no control plane does.
+fn without_a_control_plane(saved: &Path) -> Result<()> {
+    let (nobody, state) = (ports::free()?, saved.display().to_string());
+    let ask = |state: &str, subject: &str| portolan(nobody, &["why", "--state-file", state, subject]);
+    until("what was decided is saved", LIMIT, || {
+        let (code, text) = ask(&state, "frontend-2")?;
+        let told = text.contains("No control plane answers at 127.0.0.1") && text.contains("was saved at 20");
+        ensure!(code == Some(1) && told && text.contains("taken out of rotation by hand"), "{code:?} {text}");
+        Ok(())
+    })?;
+    let (code, text) = ask(&state, "frontend-1")?;
+    ensure!(code == Some(0) && text.contains("✓ version") && text.contains("- ack"), "{code:?} {text}");
+    let (code, text) = ask(&state, "frontend.localhost/x")?;
+    ensure!(code == Some(0) && text.contains("2 of 3 endpoints ready"), "{code:?} {text}");
+    let (code, text) = ask("/nowhere/view", "frontend-1")?;
+    ensure!(code == Some(1) && text.contains("the saved view /nowhere/view cannot be used"), "{code:?} {text}");
+    let (code, text) = portolan(nobody, &["why", "frontend-1"])?;
+    ensure!(code == Some(1) && text.contains("no control plane at 127.0.0.1"), "{code:?} {text}");
+    Ok(())
+}
+
 pub(crate) fn wait_says_what_is_missing(system: &mut System) -> Result<()> {
     let wait = |port: u16, service: &str, expected: i32, word: &str| {
         let (code, text) = portolan(port, &["wait", "--routed", service, "--timeout", "300ms"])?;
