@@ -17,6 +17,7 @@ mod docker;
 mod engine;
 mod framing;
 mod gauge;
+mod lint;
 mod micro;
 mod node;
 mod plane;
@@ -47,6 +48,7 @@ enum Command {
     Xds(suite::Suite),
     Docker(docker::Suite),
     Route(route::Suite),
+    Lint(lint::Suite),
     /// The measured process; started by the others.
     #[command(hide = true)]
     Serve {
@@ -65,6 +67,7 @@ async fn main() -> ExitCode {
         Command::Xds(suite) => suite.run().await,
         Command::Docker(suite) => suite.run().await,
         Command::Route(suite) => suite.run().await,
+        Command::Lint(suite) => suite.run().await,
         Command::Serve { kind, control, message_bytes } => server::run(kind, control, message_bytes).await,
     };
     match ended {

@@ -24,6 +24,7 @@ pub mod model;
 mod moment;
 pub mod naming;
 pub mod overrides;
+pub mod plan;
 pub mod policies;
 mod progress;
 pub mod provider;

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 // One thread does: a change is some hundred microseconds of work, and waking up another thread for its next step would make it
 // later, not sooner. Each thread that allocates also keeps memory of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match portolan::cli::Cli::parse().run().await {
+    let cli = match portolan::cli::Cli::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match cli.run().await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("portolan: {error:#}");

@@ -64,8 +64,10 @@ fn faulty_files_are_told_as_the_golden_files_say() {
 #[test]
 fn every_rule_is_described_and_has_a_case() {
     let docs = std::fs::read_to_string(root().join("../../../docs/lint.md")).unwrap();
-    let told: String =
-        cases().iter().map(|case| std::fs::read_to_string(case.join("expected.txt")).unwrap()).collect();
+    let told: String = cases()
+        .iter()
+        .map(|case| std::fs::read_to_string(case.join("expected.txt")).unwrap_or_default())
+        .collect();
     for rule in portolan::lint::RULES {
         assert!(docs.contains(&format!("| `{}` |", rule.id)), "{rule:?}");
         assert!(told.contains(&format!("[{}]: ", rule.id)), "{rule:?}");

@@ -62,7 +62,7 @@ impl Plane {
             loop {
                 if let Ok(channel) = self.channel().await
                     && let Ok(view) =
-                        InspectServiceClient::new(channel.clone()).get_view(GetViewRequest {}).await
+                        InspectServiceClient::new(channel.clone()).get_view(GetViewRequest::default()).await
                     && is(view.get_ref())
                 {
                     let health =

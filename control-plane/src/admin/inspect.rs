@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
+use super::container;
 use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
 use super::refusal::{invalid, no_view, not_found};
@@ -41,10 +42,17 @@ impl Inspect {
 impl InspectService for Inspect {
     async fn get_view(
         &self,
-        _: Request<pb::GetViewRequest>,
+        request: Request<pb::GetViewRequest>,
     ) -> Result<Response<pb::GetViewResponse>, Status> {
         let (view, Sources { decisions, freshness, .. }) = (self.view()?, &self.sources);
-        Ok(Response::new(to_response(&view, &decisions.borrow(), freshness)))
+        let mut response = to_response(&view, &decisions.borrow(), freshness);
+        response.dashboard_host.clone_from(&self.dashboard_host);
+        if let Some((inventory, options)) = view.model.made_of() {
+            response.label_prefix.clone_from(&options.label_prefix);
+            let all = inventory.workloads.values().filter(|_| request.get_ref().containers);
+            response.containers = all.map(|it| container::to_message(it, &options.label_prefix)).collect();
+        }
+        Ok(Response::new(response))
     }
 
     type WatchServiceStream = BoxStream<'static, Result<pb::WatchServiceResponse, Status>>;
@@ -173,6 +181,7 @@ fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb:
         problems: problems.collect(),
         age: freshness.age().and_then(|age| age.try_into().ok()),
         stale: freshness.is_stale(),
+        ..pb::GetViewResponse::default()
     }
 }
 
@@ -255,8 +264,9 @@ mod tests {
             timeline: Timeline::default(),
         };
         let inspect = Inspect { sources, dashboard_host: "d".to_owned() };
-        let ask =
-            async || inspect.get_view(Request::new(pb::GetViewRequest {})).await.map(Response::into_inner);
+        let ask = async || {
+            inspect.get_view(Request::new(pb::GetViewRequest::default())).await.map(Response::into_inner)
+        };
         assert_eq!(ask().await.unwrap_err().code(), tonic::Code::Unavailable);
 
         views.send_replace(Some(Arc::new(view)));

@@ -3,6 +3,7 @@
 
 mod access;
 mod changes;
+pub mod container;
 mod control;
 mod health;
 mod inspect;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tokio::process::Command;
@@ -11,7 +12,8 @@ use crate::compose::env::Environment;
 use crate::compose::interpolate::{Interpolated, Outcome};
 use crate::compose::load::{Asked, Loaded, load};
 use crate::compose::project::Project;
-use crate::compose::tree::{Place, Tree};
+use crate::compose::tree::{Place, Source, Tree};
+use crate::policies::{self, Policies};
 
 /// The names of a project's file, the one that counts first (Compose CLI reference, "-f").
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -45,6 +47,10 @@ pub(super) struct ComposeFiles {
     /// Profile to take as active, '*' for all; may be given several times.
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     profiles: Vec<String>,
+
+    /// The policies file of the control plane, where it has one: entry points, hosts of projects, defaults (docs/policies.md).
+    #[arg(long, env = "PORTOLAN_POLICIES", value_name = "FILE")]
+    policies: Option<PathBuf>,
 
     /// Whether docker compose is asked what the files say: always, never, or where it is there. It is not needed.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -110,6 +116,25 @@ impl ComposeFiles {
             }
             Said::NotThere(_) => Self::alone(ours?),
         }
+    }
+
+    /// What the policies file says.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or has a mistake in it: the first one.
+    pub(super) fn policies(&self) -> Result<Arc<Policies>, Error> {
+        let Some(path) = &self.policies else { return Ok(Arc::default()) };
+        let text = read(path).map_err(|error| Error::of_file(path, &error))?;
+        policies::parse(&text).map(Arc::new).map_err(|mistakes| {
+            let Some(mistake) = mistakes.into_iter().next() else {
+                return Error::at(Place::of_file(path), "it is wrong");
+            };
+            let reason = format!("{}; {}", mistake.reason, mistake.fix);
+            let (line, column) = mistake.place.unwrap_or((1, 1));
+            let source = Source { path: path.clone(), text };
+            Error::at(Place::at(source, line, column), reason)
+        })
     }
 
     /// The profiles that are active: those that are given, else those of COMPOSE_PROFILES.

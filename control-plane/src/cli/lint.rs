@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -49,13 +48,17 @@ const UNCHECKED: u8 = 2;
 
 impl Lint {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let report = match self.files.resolve().await {
-            Ok(resolved) => {
+        let resolved = match self.files.policies() {
+            Ok(policies) => self.files.resolve().await.map(|resolved| (resolved, policies)),
+            Err(error) => Err(error),
+        };
+        let report = match resolved {
+            Ok((resolved, policies)) => {
                 let settings = Settings {
                     model: model::Options {
                         label_prefix: self.label_prefix,
                         reserved_host: self.dashboard_host,
-                        policies: Arc::default(),
+                        policies,
                     },
                     profiles: self.files.active(&resolved.loaded),
                     proxy_networks: self.proxy_networks.into_iter().collect(),

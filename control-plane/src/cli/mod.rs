@@ -10,6 +10,7 @@ mod lint;
 mod logs;
 mod manual;
 mod missing;
+mod plan;
 mod rollout;
 mod serve;
 mod settings;
@@ -61,9 +62,29 @@ enum Command {
     Logs(logs::Logs),
     Status(status::Status),
     Watch(watch::Watch),
+    Plan(plan::Plan),
 }
 
 impl Cli {
+    /// What was typed.
+    ///
+    /// # Errors
+    ///
+    /// The code to end with, where it is wrong, or asks for help; what there is to say has been said then.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            let _ = error.print();
+            // To plan, 2 is an answer.
+            let command = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+            let is_plan = command.is_some_and(|command| command == "plan");
+            match u8::try_from(error.exit_code()) {
+                Ok(0) => ExitCode::SUCCESS,
+                Ok(code) if !is_plan => ExitCode::from(code),
+                _ => ExitCode::FAILURE,
+            }
+        })
+    }
+
     /// Does what was asked for, and says with which code the process is to end.
     ///
     /// # Errors
@@ -90,6 +111,7 @@ impl Cli {
             Command::Why(why) => return why.run().await,
             Command::Lint(lint) => return lint.run().await,
             Command::Convert(convert) => return convert.run(),
+            Command::Plan(plan) => return plan.run().await,
         };
         done.map(|()| ExitCode::SUCCESS)
     }

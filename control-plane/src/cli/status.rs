@@ -35,7 +35,7 @@ impl Status {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let told = |status: tonic::Status| self.control_plane.told(&status);
         let mut inspect = self.control_plane.inspect()?;
-        let view = inspect.get_view(pb::GetViewRequest {}).await.map_err(told)?.into_inner();
+        let view = inspect.get_view(pb::GetViewRequest::default()).await.map_err(told)?.into_inner();
         let clients = inspect.list_clients(pb::ListClientsRequest {}).await.map_err(told)?.into_inner();
         let text = match self.format {
             Format::Text => screen(&self.control_plane.address, &view, &clients.clients),

@@ -60,7 +60,7 @@ impl Weight {
                 (answer.service, answer.versions)
             }
             (version, _) => {
-                let view = control_plane.inspect()?.get_view(pb::GetViewRequest {}).await;
+                let view = control_plane.inspect()?.get_view(pb::GetViewRequest::default()).await;
                 let view = view.map_err(told)?.into_inner();
                 let mut service = found(&view, &service)?;
                 service.versions.retain(|each| version.as_ref().is_none_or(|version| *version == each.name));

@@ -36,6 +36,21 @@ impl Place {
         Self { source: Arc::new(source), span: Span { line: 1, column: 1, ..Span::default() } }
     }
 
+    /// The character at a line and column of a file, both from 1.
+    #[must_use]
+    pub fn at(source: Source, line: u64, column: u64) -> Self {
+        let (line, column) =
+            [line, column].map(|number| usize::try_from(number).unwrap_or(usize::MAX)).into();
+        let lines = source.text.split_inclusive('\n');
+        let before: usize = lines.take(line.saturating_sub(1)).map(str::len).sum();
+        let rest = source.text.get(before..).unwrap_or_default();
+        let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+        let start = before + within;
+        let end =
+            start + source.text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        Self { source: Arc::new(source), span: Span { start, end, line, column } }
+    }
+
     /// The bytes `range` of it, which is on one line up to there.
     #[must_use]
     pub fn part(&self, range: std::ops::Range<usize>) -> Self {

@@ -134,7 +134,8 @@ pub fn check(project: &Project, loaded: &Loaded, settings: &Settings, read: &Rea
 }
 
 /// What the service's containers expose, with its image's ports where it is built here.
-fn exposed(service: &Service, loaded: &Loaded, read: &Read<'_>) -> Exposed {
+#[must_use]
+pub fn exposed(service: &Service, loaded: &Loaded, read: &Read<'_>) -> Exposed {
     let build = service.build.as_ref().and_then(|build| {
         let target = build.target.as_deref();
         if let Some(inline) = &build.inline {

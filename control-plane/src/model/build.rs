@@ -38,6 +38,12 @@ impl From<Topology> for Model {
 }
 
 impl Model {
+    /// The containers and the settings it was made of; nothing where only its looks are known.
+    #[must_use]
+    pub fn made_of(&self) -> Option<(&Arc<Inventory>, &Options)> {
+        self.made_of.as_ref().map(|of| (&of.inventory, &of.options))
+    }
+
     /// Whether a workload, whatever its state, is this version of that service.
     #[must_use]
     pub fn has_version(&self, service: &str, version: &str) -> bool {

@@ -104,7 +104,7 @@ impl Run {
             !self.old.is_empty(),
             "{service} has no container; start it with `docker compose up -d {service}`"
         );
-        let view = control_plane.inspect()?.get_view(pb::GetViewRequest {}).await;
+        let view = control_plane.inspect()?.get_view(pb::GetViewRequest::default()).await;
         let view = view.map_err(|status| control_plane.told(&status))?.into_inner();
         let name = steps::service_of(&view, &self.old).with_context(|| {
             format!("the control plane routes nothing to {service}; use `docker compose up -d {service}`, there is nothing to lose")
