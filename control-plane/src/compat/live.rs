@@ -17,14 +17,21 @@ struct Said {
     ports: BTreeSet<u16>,
 }
 
+/// A container, what it says, and what became of it.
+#[derive(Debug)]
+struct Seen {
+    before: Arc<Workload>,
+    said: Arc<Said>,
+    after: Arc<Workload>,
+}
+
 /// Translates inventories one after the other. What it remembers of the last one saves work, and nothing else.
 #[derive(Debug)]
 pub struct Live {
     prefix: String,
     /// What was said last time, and what became of it.
-    said: BTreeMap<Said, Translated>,
-    /// Containers, and what became of them.
-    seen: BTreeMap<WorkloadId, (Arc<Workload>, Arc<Workload>)>,
+    said: BTreeMap<Arc<Said>, Translated>,
+    seen: BTreeMap<WorkloadId, Seen>,
 }
 
 impl Live {
@@ -37,16 +44,12 @@ impl Live {
     /// The same containers with our labels beside Traefik's, and what could not be carried over. One that has a route of ours
     /// already is left as it is.
     pub fn translate(&mut self, inventory: &Arc<Inventory>) -> (Arc<Inventory>, Vec<Problem>) {
-        let said: Vec<(&WorkloadId, &Arc<Workload>, Said)> = inventory
-            .workloads
-            .iter()
-            .filter(|(_, workload)| traefik::concerns(&workload.labels))
-            .map(|(id, workload)| (id, workload, self.said_by(workload)))
-            .collect();
-        let all: BTreeSet<&Said> = said.iter().map(|(.., said)| said).collect();
-        let is_news = !all.iter().copied().eq(self.said.keys());
+        let all = inventory.workloads.iter();
+        let said: Vec<(&WorkloadId, &Arc<Workload>, Arc<Said>)> =
+            all.filter_map(|(id, workload)| Some((id, workload, self.said_of(id, workload)?))).collect();
+        let is_news = self.is_news(said.iter().map(|(.., said)| said));
         if is_news {
-            self.said = translated(&all);
+            self.said = translated(said.iter().map(|(.., said)| Arc::clone(said)).collect());
         }
         if said.is_empty() {
             self.seen.clear();
@@ -55,20 +58,42 @@ impl Live {
         let mut seen = BTreeMap::new();
         let mut problems = Vec::new();
         let mut translated = Inventory::clone(inventory);
-        for (id, workload, said) in &said {
-            let Some(ours) = self.said.get(said) else { continue };
-            let known = self.seen.get(*id).filter(|(before, _)| !is_news && Arc::ptr_eq(before, workload));
-            let with_ours = known.map(|(_, after)| Arc::clone(after));
-            let with_ours = with_ours.unwrap_or_else(|| Arc::new(self.with_ours(workload, ours)));
-            if workload.state != State::Stopped {
+        for (id, before, said) in said {
+            // The one value for all that say the same, from now on.
+            let Some((said, ours)) = self.said.get_key_value(&said) else { continue };
+            let known = self.seen.get(id).filter(|seen| !is_news && Arc::ptr_eq(&seen.before, before));
+            let after = match known {
+                Some(seen) => Arc::clone(&seen.after),
+                None => Arc::new(self.with_ours(before, ours)),
+            };
+            if before.state != State::Stopped {
                 let undone = ours.notes.iter().filter(|note| note.kind != Kind::Differs);
-                problems.extend(undone.map(|note| problem(workload, note)));
+                problems.extend(undone.map(|note| problem(before, note)));
             }
-            translated.workloads.insert((*id).clone(), Arc::clone(&with_ours));
-            seen.insert((*id).clone(), (Arc::clone(workload), with_ours));
+            translated.workloads.insert(id.clone(), Arc::clone(&after));
+            let (before, said) = (Arc::clone(before), Arc::clone(said));
+            seen.insert(id.clone(), Seen { before, said, after });
         }
         self.seen = seen;
         (Arc::new(translated), problems)
+    }
+
+    /// What a container says, if it says anything to Traefik; one value for all that say the same.
+    fn said_of(&self, id: &WorkloadId, workload: &Arc<Workload>) -> Option<Arc<Said>> {
+        if let Some(seen) = self.seen.get(id).filter(|seen| Arc::ptr_eq(&seen.before, workload)) {
+            return Some(Arc::clone(&seen.said));
+        }
+        traefik::concerns(&workload.labels).then(|| {
+            let said = self.said_by(workload);
+            self.said.get_key_value(&said).map_or_else(|| Arc::new(said), |(known, _)| Arc::clone(known))
+        })
+    }
+
+    /// Whether something else is said than last time, by whomever.
+    fn is_news<'a>(&self, said: impl Iterator<Item = &'a Arc<Said>>) -> bool {
+        let now: BTreeSet<*const Said> = said.map(Arc::as_ptr).collect();
+        let before = self.said.keys().map(Arc::as_ptr);
+        now != before.collect()
     }
 
     fn said_by(&self, workload: &Workload) -> Said {
@@ -95,7 +120,7 @@ impl Live {
     }
 }
 
-fn translated(all: &BTreeSet<&Said>) -> BTreeMap<Said, Translated> {
+fn translated(all: BTreeSet<Arc<Said>>) -> BTreeMap<Arc<Said>, Translated> {
     let sources: Vec<Source<'_>> = all
         .iter()
         .map(|said| Source {
@@ -106,7 +131,8 @@ fn translated(all: &BTreeSet<&Said>) -> BTreeMap<Said, Translated> {
         })
         .collect();
     let translated = traefik::translate(&sources);
-    all.iter().map(|said| (*said).clone()).zip(translated).collect()
+    drop(sources);
+    all.into_iter().zip(translated).collect()
 }
 
 fn problem(workload: &Workload, note: &Note) -> Problem {
@@ -168,6 +194,28 @@ mod tests {
         let is_same = |id: &WorkloadId| Arc::ptr_eq(&before.workloads[id], &after.workloads[id]);
         let changed: Vec<&WorkloadId> = first.workloads.keys().filter(|id| !is_same(id)).collect();
         assert_eq!(changed, [&id]);
+    }
+
+    #[test]
+    fn what_is_said_anew_is_translated_anew_and_what_was_said_before_is_forgotten() {
+        let mut live = Live::new("portolan");
+        let host = |inventory: &Arc<Inventory>, live: &mut Live| {
+            let (translated, _) = live.translate(inventory);
+            let all = translated.workloads.values().map(|it| it.labels.get("portolan.host").cloned());
+            all.collect::<Vec<_>>()
+        };
+        let of = |rule: &str| {
+            inventory(&format!(
+                "services: {{web: {{labels: {{traefik.http.routers.web.rule: \"{rule}\"}}, endpoints: [\"127.0.0.1:1\"]}}}}"
+            ))
+        };
+        let (a, b) = (of("Host(`a`)"), of("Host(`b`)"));
+        for (facts, wanted) in [(&a, "a"), (&b, "b"), (&a, "a"), (&a, "a")] {
+            assert_eq!(host(facts, &mut live), [Some(wanted.to_owned())]);
+            assert_eq!(live.said.len(), 1);
+        }
+        let nothing = inventory("services: {}");
+        assert_eq!((host(&nothing, &mut live), live.said.len()), (Vec::new(), 0));
     }
 
     #[test]

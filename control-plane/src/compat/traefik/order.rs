@@ -44,18 +44,22 @@ fn root(group: &[usize], mut at: usize) -> usize {
 
 /// Which of two we would ask first; nothing where they have no host in common.
 fn ours(a: &Ranked<'_>, b: &Ranked<'_>) -> Option<Ordering> {
-    let pairs = a.hosts.iter().flat_map(|x| b.hosts.iter().map(move |y| (x, y)));
-    let orders: Vec<Ordering> = pairs
-        .filter_map(|(x, y)| match (covers(x, y), covers(y, x)) {
-            (true, true) => Some(a.matches.rank().cmp(&b.matches.rank())),
-            (true, false) => Some(Ordering::Greater),
-            (false, true) => Some(Ordering::Less),
-            (false, false) => None,
-        })
-        .collect();
-    let first = *orders.first()?;
-    // Where it depends on the host there is no one order.
-    Some(if orders.iter().all(|order| *order == first) { first } else { Ordering::Equal })
+    let mut found = None;
+    for (x, y) in a.hosts.iter().flat_map(|x| b.hosts.iter().map(move |y| (x, y))) {
+        let order = match (covers(x, y), covers(y, x)) {
+            (true, true) => a.matches.rank().cmp(&b.matches.rank()),
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            (false, false) => continue,
+        };
+        match found {
+            None => found = Some(order),
+            // Where it depends on the host there is no one order.
+            Some(first) if first != order => return Some(Ordering::Equal),
+            Some(_) => {}
+        }
+    }
+    found
 }
 
 /// Whether a request can have what both ask for; yes in doubt.
