@@ -108,6 +108,12 @@ pub fn of(url: &str, method: &str, topology: &Topology, dashboard_host: &str) ->
                 found.path
             ),
         ),
+        matching::Outcome::Secured(entry) => (
+            Outcome::Redirect,
+            format!(
+                "Envoy answers 308 and sends the client to the same over HTTPS, at the entry point {entry}."
+            ),
+        ),
         matching::Outcome::UnknownHost => (
             Outcome::UnknownHost,
             format!(

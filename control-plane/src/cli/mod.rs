@@ -2,6 +2,7 @@
 
 mod access;
 mod compose_files;
+mod cert;
 mod connection;
 mod convert;
 mod drain;
@@ -57,6 +58,7 @@ enum Command {
     Logs(logs::Logs),
     Status(status::Status),
     Watch(watch::Watch),
+    Cert(cert::Cert),
 }
 
 impl Cli {
@@ -79,6 +81,7 @@ impl Cli {
             Command::Weight(weight) => weight.run().await,
             Command::Why(why) => why.run().await,
             Command::Logs(logs) => logs.run().await,
+            Command::Cert(cert) => cert.run(),
             Command::Status(status) => status.run().await,
             Command::Watch(watch) => watch.run().await,
             // Their codes say more than whether it worked.
