@@ -1,8 +1,8 @@
 //! The command line: one file a command.
 
 mod access;
-mod compose_files;
 mod cert;
+mod compose_files;
 mod connection;
 mod convert;
 mod drain;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Location;
 
-use super::schema::{CertificateFiles, Entry, File, Project, Word};
+use super::schema::{CertificateFiles, Entry, File, OneOrMore, Project, Word};
 use super::{Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
 use crate::model::Host;
 use crate::model::label;
@@ -44,7 +44,7 @@ fn entry_points(
     let mut redirects = Vec::new();
     for (name, entry) in entries {
         let (at, Entry { listen, published, redirect, tls }) = (entry.referenced, entry.value);
-        let tls = known("certificate", tls.list(), certificates, mistakes);
+        let tls = known("certificate", tls, certificates, mistakes);
         let redirect = redirect.map(|to| (to.referenced, to.value));
         name_of("an entry point", &name, at, mistakes);
         if listen.is_none() && name != WEB {
@@ -93,19 +93,21 @@ fn entry_points(
 /// Those of `names` that `all` has; the others are mistakes.
 fn known<T>(
     what: &str,
-    names: Vec<Spanned<String>>,
+    names: Option<Spanned<OneOrMore>>,
     all: &BTreeMap<String, T>,
     mistakes: &mut Mistakes,
 ) -> Vec<String> {
-    for name in names.iter().filter(|name| !all.contains_key(&name.value)) {
+    let Some(names) = names else { return Vec::new() };
+    let (at, names) = (names.referenced, names.value.list());
+    for name in names.iter().filter(|name| !all.contains_key(*name)) {
         let there: Vec<&str> = all.keys().map(String::as_str).collect();
         let fix = match there.as_slice() {
             [] => format!("add it: there is no {what} in this file"),
             there => format!("write one of {}, or add it", there.join(", ")),
         };
-        mistakes.add(name.referenced, format!("there is no {what} {:?}", name.value), fix);
+        mistakes.add(at, format!("there is no {what} {name:?}"), fix);
     }
-    names.into_iter().map(|name| name.value).collect()
+    names
 }
 
 fn certificates(

@@ -25,25 +25,19 @@ pub(super) struct Entry {
     pub(super) listen: Option<SocketAddr>,
     pub(super) published: Option<u16>,
     pub(super) redirect: Option<Spanned<String>>,
-    pub(super) tls: OneOrMore,
+    pub(super) tls: Option<Spanned<OneOrMore>>,
 }
 
 /// A name, or several in a list.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum OneOrMore {
-    One(Spanned<String>),
-    More(Vec<Spanned<String>>),
-}
-
-impl Default for OneOrMore {
-    fn default() -> Self {
-        Self::More(Vec::new())
-    }
+    One(String),
+    More(Vec<String>),
 }
 
 impl OneOrMore {
-    pub(super) fn list(self) -> Vec<Spanned<String>> {
+    pub(super) fn list(self) -> Vec<String> {
         match self {
             Self::One(one) => vec![one],
             Self::More(more) => more,

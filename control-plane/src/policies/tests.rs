@@ -69,7 +69,7 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
         ("defaults: { listen: other }", "defaults.listen: there is no entry point \"other\"; write web"),
         (
             "entry-points: { in: { listen: \"0.0.0.0:1\", tls: site } }",
-            "1:51: there is no certificate \"site\"; add it: there is no certificate in this file",
+            "1:49: there is no certificate \"site\"; add it: there is no certificate in this file",
         ),
         (
             "entry-points: { web: { redirect: web } }",
