@@ -116,6 +116,12 @@ pub fn of(
                 found.path
             ),
         ),
+        matching::Outcome::Secured(entry) => (
+            Outcome::Redirect,
+            format!(
+                "Envoy answers 308 and sends the client to the same over HTTPS, at the entry point {entry}."
+            ),
+        ),
         matching::Outcome::UnknownHost => (
             Outcome::UnknownHost,
             format!(

@@ -2,11 +2,13 @@
 //! words. Pure; the tests of the whole system hold it against a real Envoy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex::Regex;
 
 use crate::model::matching::{HeaderMatch, Match, PathMatch, TextMatch};
 use crate::model::{Host, Route, Site, Topology};
+use crate::policies::EntryName;
 
 /// A request, as far as routes look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +111,8 @@ pub enum Outcome<'a> {
     Dashboard,
     /// Envoy sends the client to [`Verdict::path`] first: a slash or backslash was escaped in the path.
     Redirected,
+    /// Envoy sends the client to the same at this entry point, which speaks TLS.
+    Secured(&'a EntryName),
     /// Nobody claims the host: Envoy answers 404.
     UnknownHost,
     /// Nobody claims that path of the host: Envoy answers 404.
@@ -121,7 +125,8 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
     let (unescaped, is_escaped) = unescape_slashes(&question.path);
     let path = normalize(&unescaped);
     let ended = |host, path, outcome| Verdict { host, path, asked: Vec::new(), outcome };
-    let entry = topology.policies.entry_at(question.secure, question.port).into();
+    let entry = Arc::clone(topology.policies.entry_at(question.secure, question.port));
+    let redirect = topology.policies.entry_points.get(&entry).and_then(|entry| entry.redirect.as_ref());
     let site = Site { entry, host: Host::Exact(question.host.clone()) };
     if is_escaped {
         return ended(None, path, Outcome::Redirected);
@@ -132,7 +137,7 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
     }
     // One virtual host alone is asked: the name's own, else the longest wildcard's (Envoy, "VirtualHost.domains").
     let Some(host) = site.covering().into_iter().find(|host| topology.hosts.contains_key(host)) else {
-        return ended(None, path, Outcome::UnknownHost);
+        return ended(None, path, redirect.map_or(Outcome::UnknownHost, Outcome::Secured));
     };
     let mut winner = None;
     let mut asked = Vec::new();
@@ -147,7 +152,8 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
         };
         asked.push((route, answer));
     }
-    let outcome = winner.map_or(Outcome::UnknownPath, Outcome::Routed);
+    let nobody = redirect.map_or(Outcome::UnknownPath, Outcome::Secured);
+    let outcome = winner.map_or(nobody, Outcome::Routed);
     Verdict { host: Some(host), path, asked, outcome }
 }
 

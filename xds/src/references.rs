@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
@@ -13,6 +15,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier as TcpCluster;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
@@ -25,6 +28,8 @@ pub struct References {
     pub clusters: BTreeSet<Name>,
     /// Route configurations that a listener asks for.
     pub routes: BTreeSet<Name>,
+    /// Secrets that a listener asks for: certificates it serves.
+    pub secrets: BTreeSet<Name>,
     /// The load assignment that a cluster asks for: its `service_name`, or its own name.
     pub assignment: Option<Name>,
 }
@@ -94,8 +99,11 @@ fn add_action(references: &mut References, action: &RouteAction) {
 
 pub(crate) fn of_listener(listener: &Listener) -> References {
     let mut references = References::default();
-    let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
-    let filters = chains.flat_map(|chain| &chain.filters).filter_map(|filter| match &filter.config_type {
+    let chains = || listener.filter_chains.iter().chain(&listener.default_filter_chain);
+    for socket in chains().filter_map(|chain| chain.transport_socket.as_ref()) {
+        add_certificates(&mut references, socket);
+    }
+    let filters = chains().flat_map(|chain| &chain.filters).filter_map(|filter| match &filter.config_type {
         Some(ConfigType::TypedConfig(config)) => Some(config),
         _ => None,
     });
@@ -123,6 +131,14 @@ pub(crate) fn of_listener(listener: &Listener) -> References {
         }
     }
     references
+}
+
+/// The certificates that a TLS listener asks for by name.
+fn add_certificates(references: &mut References, socket: &TransportSocket) {
+    let Some(SocketConfig::TypedConfig(config)) = &socket.config_type else { return };
+    let common = unpack::<DownstreamTlsContext>(config).and_then(|context| context.common_tls_context);
+    let certificates = common.into_iter().flat_map(|common| common.tls_certificate_sds_secret_configs);
+    references.secrets.extend(certificates.map(|secret| Name::from(secret.name)));
 }
 
 /// The message in `any` where it is one of type `M`; bytes that do not decode refer to nothing, and Envoy will say so.

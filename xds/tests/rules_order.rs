@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use support::*;
-use xds_server::Kind::{Cluster, Endpoint, Listener, Route};
+use xds_server::Kind::{Cluster, Endpoint, Listener, Route, Secret};
 use xds_server::{Resource, Snapshot};
 
 fn world(clusters: &[&str]) -> Vec<Resource> {
@@ -205,4 +205,32 @@ fn r25_clusters_that_did_not_change_are_not_sent_again() {
     let mut changed = world(&["a", "b"]);
     changed[2] = cluster("a", 2);
     assert_eq!(listed(&stream.publish(&after(&one, changed))[0]), ["a"]);
+}
+
+#[test]
+fn r20_a_secret_goes_when_no_listener_asks_for_it_any_more() {
+    let one = snapshot([tls_listener("tls", "site"), secret("site", "first")]);
+    let mut stream = Stream::delta();
+    stream.publish(&one);
+    let first = stream.update(Listener, &["*"], &[]);
+    stream.settle(first);
+    let secrets = stream.update(Secret, &["site"], &[]);
+    assert_eq!(listed(&secrets[0]), ["site"]);
+    stream.settle(secrets);
+    let gone = stream.publish(&after(&one, []));
+    assert_eq!(kinds(&gone), [Listener], "the secret waits for the listener");
+    let then = stream.ack(&gone[0]);
+    assert_eq!(removed(&then[0]), ["site"]);
+    // A listener that asks for another one lets go as well.
+    let two = snapshot([tls_listener("tls", "site"), secret("site", "first"), secret("other", "first")]);
+    let other = after(&two, [tls_listener("tls", "other"), secret("other", "first")]);
+    let mut stream = Stream::delta();
+    stream.publish(&two);
+    let first = stream.update(Listener, &["*"], &[]);
+    stream.settle(first);
+    let secrets = stream.update(Secret, &["site", "other"], &[]);
+    stream.settle(secrets);
+    let changed = stream.publish(&other);
+    assert_eq!(kinds(&changed), [Listener]);
+    assert_eq!(removed(&stream.ack(&changed[0])[0]), ["site"]);
 }

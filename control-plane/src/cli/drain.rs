@@ -9,6 +9,10 @@ use crate::admin::pb;
 ///
 /// The container itself hears nothing of it and runs on. It stays out until `portolan undrain`, or until it is gone.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 where it is out of rotation, 1 where it cannot be taken out, and why; 2 where the command is wrong.\n\n    \
+                  portolan drain shop-web-2 && portolan wait --routed web && docker stop shop-web-2"
+)]
 pub(super) struct Drain {
     /// Its name, its id, or the beginning of either that no other container shares.
     #[arg(value_name = "CONTAINER")]
@@ -20,6 +24,10 @@ pub(super) struct Drain {
 
 /// Put a container that was drained back into rotation.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 where it is in rotation, 1 where it cannot be put back, and why; 2 where the command is wrong.\n\n    \
+                  portolan undrain shop-web-2"
+)]
 pub(super) struct Undrain {
     /// Its name, its id, or the beginning of either that no other container shares.
     #[arg(value_name = "CONTAINER")]

@@ -13,6 +13,10 @@ use tonic_health::pb::health_client::HealthClient;
 ///
 /// A health check for containers without a shell.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 where it is well, 1 where it is not, or does not answer in time; 2 where the command is wrong.\n\n    \
+                  portolan health\n    portolan health --http http://127.0.0.1:9901/ready"
+)]
 pub(super) struct Health {
     /// The control plane to ask (grpc.health.v1).
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18000")]

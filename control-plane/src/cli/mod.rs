@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod access;
+mod cert;
 mod compose_files;
 mod connection;
 mod convert;
@@ -63,6 +64,7 @@ enum Command {
     Status(status::Status),
     Watch(watch::Watch),
     Plan(plan::Plan),
+    Cert(cert::Cert),
 }
 
 impl Cli {
@@ -103,6 +105,7 @@ impl Cli {
             Command::Undrain(undrain) => undrain.run().await,
             Command::Weight(weight) => weight.run().await,
             Command::Logs(logs) => logs.run().await,
+            Command::Cert(cert) => cert.run(),
             Command::Status(status) => status.run().await,
             Command::Watch(watch) => watch.run().await,
             Command::Completions(completions) => completions.run(),

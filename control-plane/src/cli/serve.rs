@@ -17,6 +17,11 @@ use crate::translate::{EdgeOptions, HostPort};
 /// Reads the Docker Engine that DOCKER_HOST names, or a services file, and serves listeners, routes, clusters and
 /// endpoints over xDS. While its source is away the last configuration stands.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 where it was told to stop and did, 1 where it cannot start or go on, and why; 2 where the command is wrong.\n\n    \
+                  portolan serve\n    portolan serve --file services.yaml --edge-listen 127.0.0.1:8080\n    \
+                  DOCKER_HOST=tcp://docker-guard:2375 portolan serve --policies portolan.yaml --state-file /var/lib/portolan/view"
+)]
 pub(super) struct Serve {
     /// Where gRPC listens: xDS, portolan.v1, health and reflection.
     #[arg(long, env = "PORTOLAN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:18000")]

@@ -13,8 +13,11 @@ use crate::admin::pb::endpoint::State;
 /// A service is routed when at least one of its containers is ready, none is starting still, and every connected Envoy
 /// has acknowledged its endpoints and its routes.
 #[derive(Debug, Args)]
-#[command(after_help = "For scripts and CI:\n\n    \
-                        docker compose up -d && portolan wait --routed frontend && ./run-the-tests")]
+#[command(
+    after_help = "Exit codes: 0 where it is routed, 1 where not within the time, with what is missing; 2 where the command is wrong.\n\n\
+                        For scripts and CI:\n\n    \
+                        docker compose up -d && portolan wait --routed frontend && ./run-the-tests"
+)]
 pub(super) struct Wait {
     /// The service, as in the Compose file, or with its project: shop/frontend.
     #[arg(long, value_name = "SERVICE", required = true)]

@@ -12,9 +12,12 @@ use crate::admin::pb;
 /// No container is recreated, and no connection is closed. What is set by hand wins over the label until `--reset`, until
 /// its time is over (`--for`), or until no container of the version is left.
 #[derive(Debug, Args)]
-#[command(after_help = "Half of the requests to v2 for ten minutes, then as the labels say:\n\n    \
+#[command(
+    after_help = "Exit codes: 0 where it is done, 1 where it cannot be, and why; 2 where the command is wrong.\n\n\
+                        Half of the requests to v2 for ten minutes, then as the labels say:\n\n    \
                         portolan weight shop/web v1 50 --for 10m && portolan weight shop/web v2 50 --for 10m\n\n\
-                        Back to the labels at once:\n\n    portolan weight shop/web --reset")]
+                        Back to the labels at once:\n\n    portolan weight shop/web --reset"
+)]
 pub(super) struct Weight {
     /// The service, as in the Compose file, or with its project: shop/web.
     #[arg(value_name = "SERVICE")]

@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Options;
 use super::group::{Claimed, Group, Standing};
 use super::label::{DEFAULT_ROUTE, label_of};
 use super::matching::Match;
 use super::mirrors::Mirrors;
+use super::options::RouteOptions;
 use super::problem::Problem;
 use super::topology::{Route, ServiceName, Site, Topology};
 
@@ -118,7 +120,10 @@ impl<'a> Contest<'a> {
             matches: matches.clone(),
             priority: claim.route.priority,
             service: service.clone(),
-            options: self.mirrors.resolved(claim),
+            options: match claim.route.upgrades.get(&host.entry) {
+                Some(port) => Arc::new(RouteOptions::secured(*port)),
+                None => self.mirrors.resolved(claim),
+            },
             since: claim.since,
         };
         let candidate = Candidate { route, claim: Some((claim, name)), held, away: claim.away };

@@ -57,6 +57,7 @@ fn answered(topology: &Topology, dashboard: &str, question: &Question) -> String
         }
         Outcome::Dashboard => "the dashboard".to_owned(),
         Outcome::Redirected => "a redirect to another spelling".to_owned(),
+        Outcome::Secured(entry) => format!("a redirect to {entry}, over TLS"),
         Outcome::UnknownHost | Outcome::UnknownPath => "404".to_owned(),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Location;
 
-use super::schema::{Entry, File, Project, Word};
-use super::{EntryName, EntryPoint, Mistake, Policies, WEB};
+use super::schema::{CertificateFiles, Entry, File, OneOrMore, Project, Word};
+use super::{Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
 use crate::model::Host;
 use crate::model::label;
 use serde_saphyr::Spanned;
@@ -13,9 +13,11 @@ use serde_saphyr::Spanned;
 /// What a file says, or everything that is wrong with it.
 pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
     let mut mistakes = Mistakes(Vec::new());
-    let entry_points = entry_points(file.entry_points, &mut mistakes);
+    let certificates = certificates(file.certificates, &mut mistakes);
+    let entry_points = entry_points(file.entry_points, &certificates, &mut mistakes);
     let mut policies = Policies {
         entry_points,
+        certificates,
         projects: projects(file.projects, &mut mistakes),
         access_log: file.access_log.into(),
         ..Policies::default()
@@ -35,11 +37,15 @@ impl Mistakes {
 
 fn entry_points(
     entries: BTreeMap<String, Spanned<Entry>>,
+    certificates: &BTreeMap<String, Certificate>,
     mistakes: &mut Mistakes,
 ) -> BTreeMap<EntryName, EntryPoint> {
     let mut all = Policies::default().entry_points;
+    let mut redirects = Vec::new();
     for (name, entry) in entries {
-        let (at, Entry { listen, published }) = (entry.referenced, entry.value);
+        let (at, Entry { listen, published, redirect, tls }) = (entry.referenced, entry.value);
+        let tls = known("certificate", tls, certificates, mistakes);
+        let redirect = redirect.map(|to| (to.referenced, to.value));
         name_of("an entry point", &name, at, mistakes);
         if listen.is_none() && name != WEB {
             let fix = "say where, as Envoy sees it: listen: \"0.0.0.0:8443\"";
@@ -64,7 +70,62 @@ fn entry_points(
         if listen.is_some_and(|listen| listen.port() == 0) || published == Some(0) {
             mistakes.add(at, format!("the entry point {name} has port 0"), "write a port from 1 to 65535");
         }
-        all.insert(name.into(), EntryPoint { listen, published });
+        redirects.extend(redirect.clone().map(|(at, to)| (at, name.clone(), to)));
+        let redirect = redirect.map(|(_, to)| to.as_str().into());
+        all.insert(name.into(), EntryPoint { listen, published, redirect, tls });
+    }
+    for (at, from, to) in redirects {
+        let is_secure = |name: &str| all.get(name).is_some_and(EntryPoint::is_secure);
+        if is_secure(&from) {
+            mistakes.add(at, format!("the entry point {from} speaks TLS itself"), "remove redirect, or tls");
+        } else if !is_secure(&to) {
+            let reason = format!("there is no entry point {to:?} that speaks TLS");
+            mistakes.add(
+                at,
+                reason,
+                "name one that has tls, as in websecure: { listen: \"0.0.0.0:8443\", tls: site }",
+            );
+        }
+    }
+    all
+}
+
+/// Those of `names` that `all` has; the others are mistakes.
+fn known<T>(
+    what: &str,
+    names: Option<Spanned<OneOrMore>>,
+    all: &BTreeMap<String, T>,
+    mistakes: &mut Mistakes,
+) -> Vec<String> {
+    let Some(names) = names else { return Vec::new() };
+    let (at, names) = (names.referenced, names.value.list());
+    for name in names.iter().filter(|name| !all.contains_key(*name)) {
+        let there: Vec<&str> = all.keys().map(String::as_str).collect();
+        let fix = match there.as_slice() {
+            [] => format!("add it: there is no {what} in this file"),
+            there => format!("write one of {}, or add it", there.join(", ")),
+        };
+        mistakes.add(at, format!("there is no {what} {name:?}"), fix);
+    }
+    names
+}
+
+fn certificates(
+    files: BTreeMap<String, Spanned<CertificateFiles>>,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, Certificate> {
+    let mut all = BTreeMap::new();
+    for (name, files) in files {
+        name_of("a certificate", &name, files.referenced, mistakes);
+        if ["off", "auto"].contains(&name.as_str()) {
+            mistakes.add(
+                files.referenced,
+                format!("{name} means something else to the label tls"),
+                "choose another name",
+            );
+        }
+        let CertificateFiles { chain, key } = files.value;
+        all.insert(name, Certificate { chain, key, pair: None });
     }
     all
 }

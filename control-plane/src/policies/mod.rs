@@ -1,4 +1,4 @@
-//! What the administrator says and no label may: entry points, which project may claim which host, what holds where no label
+//! What the administrator says and no label may: entry points and certificates, which project may claim which host, what holds where no label
 //! says, how the access log is written. One YAML file, `portolan.yaml` (docs/policies.md).
 //!
 //! ```text
@@ -9,20 +9,26 @@
 mod check;
 mod hosts;
 mod schema;
+mod secret;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::model::{Host, Problem};
 
 pub use schema::parse;
+pub use secret::{Certificate, Hidden, Pair};
 pub use watch::{PoliciesFile, PoliciesReceiver};
 
 /// The entry point that every edge has.
 pub const WEB: &str = "web";
+
+/// The port of a URL that says none.
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 
 /// The name of an entry point.
 pub type EntryName = Arc<str>;
@@ -32,6 +38,8 @@ pub type EntryName = Arc<str>;
 pub struct Policies {
     /// Where clients come in, by name. `web` is always there.
     pub entry_points: BTreeMap<EntryName, EntryPoint>,
+    /// Certificates with their keys, by name.
+    pub certificates: BTreeMap<String, Certificate>,
     /// What holds where no label says, by key.
     pub defaults: BTreeMap<String, String>,
     /// The hosts that belong to a Compose project alone, and are all that it may claim.
@@ -45,6 +53,7 @@ impl Default for Policies {
     fn default() -> Self {
         Self {
             entry_points: [(WEB.into(), EntryPoint::default())].into(),
+            certificates: BTreeMap::new(),
             defaults: BTreeMap::new(),
             projects: BTreeMap::new(),
             access_log: AccessLog::default(),
@@ -55,8 +64,37 @@ impl Default for Policies {
 impl Policies {
     /// Where a route is that does not say.
     #[must_use]
-    pub const fn home(&self) -> &'static str {
-        WEB
+    pub fn home(&self) -> &str {
+        self.entry_points.get(WEB).and_then(|web| web.redirect.as_deref()).unwrap_or(WEB)
+    }
+
+    /// The entry points that speak TLS; with this certificate, if it says one.
+    pub fn secure_entries<'a>(&'a self, certificate: Option<&'a str>) -> impl Iterator<Item = &'a EntryName> {
+        let has = move |entry: &EntryPoint| {
+            entry.is_secure() && certificate.is_none_or(|name| entry.tls.iter().any(|has| has == name))
+        };
+        self.entry_points.iter().filter(move |(_, entry)| has(entry)).map(|(name, _)| name)
+    }
+
+    /// The certificates of `entry` that can be served now.
+    pub fn served<'a>(&'a self, entry: &'a EntryPoint) -> impl Iterator<Item = &'a str> {
+        let is_there = |name: &&String| self.certificates.get(*name).is_some_and(|each| each.pair.is_some());
+        entry.tls.iter().filter(is_there).map(String::as_str)
+    }
+
+    /// Whether it is where clients go that ask for HTTPS and name no port.
+    #[must_use]
+    pub fn is_https(&self, name: &str) -> bool {
+        self.entry_points.get(name).and_then(EntryPoint::port) == Some(HTTPS)
+    }
+
+    /// The port that a redirect from one entry point to another one, which speaks TLS, has to name: none where the client leaves it out.
+    #[must_use]
+    pub fn port_between(&self, from: &str, to: &str) -> Option<u16> {
+        let port = |name: &str| self.entry_points.get(name).and_then(EntryPoint::port);
+        // Envoy leaves out port 80 by itself.
+        let is_plain = port(to) == Some(HTTPS) && port(from).is_none_or(|port| port == HTTP);
+        port(to).filter(|_| !is_plain)
     }
 
     /// Whether labels may name this entry point.
@@ -68,9 +106,13 @@ impl Policies {
     /// The entry point that a URL leads to, by its scheme and port, as far as one can tell: which port `web` is published under
     /// is known to who published it.
     #[must_use]
-    pub fn entry_at(&self, _secure: bool, port: Option<u16>) -> &str {
-        let is_there = |(_, entry): &(&EntryName, &EntryPoint)| port.is_some() && entry.port() == port;
-        self.entry_points.iter().find(is_there).map_or(WEB, |(name, _)| name)
+    pub fn entry_at(&self, secure: bool, port: Option<u16>) -> &EntryName {
+        static DEFAULT: LazyLock<EntryName> = LazyLock::new(|| WEB.into());
+        let port = port.unwrap_or(if secure { HTTPS } else { HTTP });
+        let fitting = || self.entry_points.iter().filter(|(_, entry)| entry.is_secure() == secure);
+        let found = fitting().find(|(_, entry)| entry.port() == Some(port));
+        let first = || fitting().find(|(name, _)| secure || &***name == WEB);
+        found.or_else(first).map_or_else(|| &*DEFAULT, |(name, _)| name)
     }
 
     /// Whether the dashboard's host is at this entry point.
@@ -87,9 +129,19 @@ pub struct EntryPoint {
     pub listen: Option<SocketAddr>,
     /// The port that clients use, where it is another one: a container's port is published under some other.
     pub published: Option<u16>,
+    /// Where it sends whoever asks for what is not here: to the same over TLS.
+    pub redirect: Option<EntryName>,
+    /// The certificates of which a client is shown the one for the name it asks for; none where it speaks no TLS.
+    pub tls: Vec<String>,
 }
 
 impl EntryPoint {
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        !self.tls.is_empty()
+    }
+
     /// The port that clients use, if it is said.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -131,7 +183,7 @@ impl fmt::Display for Mistake {
 }
 
 /// The policies that hold, and what is wrong with the file as it is now.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     /// The last good ones.
     pub policies: Arc<Policies>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -12,6 +13,7 @@ use super::{AccessLog, Mistake, Policies, check};
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct File {
     pub(super) entry_points: BTreeMap<String, Spanned<Entry>>,
+    pub(super) certificates: BTreeMap<String, Spanned<CertificateFiles>>,
     pub(super) defaults: BTreeMap<String, Spanned<Word>>,
     pub(super) projects: BTreeMap<String, Spanned<Project>>,
     pub(super) access_log: LogWord,
@@ -22,6 +24,32 @@ pub(super) struct File {
 pub(super) struct Entry {
     pub(super) listen: Option<SocketAddr>,
     pub(super) published: Option<u16>,
+    pub(super) redirect: Option<Spanned<String>>,
+    pub(super) tls: Option<Spanned<OneOrMore>>,
+}
+
+/// A name, or several in a list.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(super) fn list(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::More(more) => more,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct CertificateFiles {
+    pub(super) chain: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]

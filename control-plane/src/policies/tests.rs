@@ -26,8 +26,9 @@ fn every_word_is_read() {
     .unwrap();
     assert_eq!(policies.entry_points["in"].listen, Some("[::]:9000".parse().unwrap()));
     assert_eq!(policies.entry_points["in"].port(), Some(90));
-    assert_eq!(policies.entry_at(false, Some(90)), "in");
-    assert_eq!(policies.entry_at(false, Some(80)), WEB);
+    assert_eq!(&**policies.entry_at(false, Some(90)), "in");
+    assert_eq!(&**policies.entry_at(false, Some(80)), WEB);
+    assert_eq!(&**policies.entry_at(true, None), WEB, "there is no other");
     assert_eq!(
         policies.projects["shop"].iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["a.test", "*.b.test", "*"]
@@ -66,6 +67,23 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
         ),
         ("defaults: { timeout: soon }", "defaults.timeout: it is not a duration; write"),
         ("defaults: { listen: other }", "defaults.listen: there is no entry point \"other\"; write web"),
+        (
+            "entry-points: { in: { listen: \"0.0.0.0:1\", tls: site } }",
+            "1:49: there is no certificate \"site\"; add it: there is no certificate in this file",
+        ),
+        (
+            "entry-points: { web: { redirect: web } }",
+            "1:34: there is no entry point \"web\" that speaks TLS; name one that has tls",
+        ),
+        (
+            "certificates: { a: { chain: a, key: b } }\nentry-points: { web: { tls: a, redirect: web } }",
+            "the entry point web speaks TLS itself; remove",
+        ),
+        ("certificates: { a: { chain: a } }", "missing field `key`"),
+        (
+            "certificates: { auto: { chain: a, key: b } }",
+            "auto means something else to the label tls; choose",
+        ),
         ("access-log: xml", "1:13: unknown variant `xml`"),
         ("entry-point: {}", "unknown field `entry-point`"),
         ("entry-points: [", ""),
@@ -78,6 +96,67 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
         told("projects: { a: { hosts: [\"/\"] }, b: { hosts: [\"\"] } }\ndefaults: { timeout: x }").len(),
         3
     );
+}
+
+const SECURE: &str = "certificates: { site: { chain: site.crt, key: site.key } }\nentry-points:\n  web: { redirect: tls }\n  tls: { listen: \"0.0.0.0:8443\", published: 443, tls: site }\n  other: { listen: \"0.0.0.0:9443\", tls: [site] }\n  plain: { listen: \"0.0.0.0:9000\" }\n";
+
+#[test]
+fn what_goes_to_tls_is_known_by_scheme_and_port() {
+    let policies = parse(SECURE).unwrap();
+    assert_eq!(policies.home(), "tls");
+    for (secure, port, entry) in [
+        (false, None, "web"),
+        (false, Some(9_000), "plain"),
+        (false, Some(8_080), "web"),
+        (true, None, "tls"),
+        (true, Some(9_443), "other"),
+    ] {
+        assert_eq!(&**policies.entry_at(secure, port), entry, "{secure} {port:?}");
+    }
+    assert_eq!(policies.port_between("web", "tls"), None, "no client writes these");
+    assert_eq!(policies.port_between("web", "other"), Some(9_443));
+    assert_eq!(
+        policies.port_between("plain", "tls"),
+        Some(443),
+        "else Envoy keeps the port of the plain one"
+    );
+}
+
+#[test]
+fn a_certificate_is_taken_up_when_it_is_whole_and_the_last_good_one_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("portolan.yaml"), SECURE).unwrap();
+    let mut file = PoliciesFile::open(path("portolan.yaml")).unwrap();
+    let states = file.subscribe();
+    let state = || {
+        let state = states.borrow();
+        let problems: Vec<String> = state.problems.iter().map(ToString::to_string).collect();
+        (state.policies.certificates["site"].pair.clone(), problems.join("\n"))
+    };
+    let (none, told) = state();
+    assert!(none.is_none() && told.contains("the certificate site: cannot read"), "{told}");
+    let pairs = [(); 2].map(|()| rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap());
+    std::fs::write(path("site.crt"), pairs[0].cert.pem()).unwrap();
+    std::fs::write(path("site.key"), pairs[0].signing_key.serialize_pem()).unwrap();
+    file.look();
+    let (first, told) = state();
+    assert_eq!((first.as_ref().map(|pair| &*pair.chain), &*told), (Some(&*pairs[0].cert.pem()), ""));
+    // One file after the other, as most programs write them.
+    std::fs::write(path("site.crt"), pairs[1].cert.pem()).unwrap();
+    file.look();
+    let (still, told) = state();
+    assert!(
+        still == first
+            && told.contains("is not that of the certificate")
+            && told.contains("the last good one stands"),
+        "{told}"
+    );
+    std::fs::write(path("site.key"), pairs[1].signing_key.serialize_pem()).unwrap();
+    file.look();
+    let (second, told) = state();
+    assert_eq!((second.map(|pair| pair.chain.to_string()), &*told), (Some(pairs[1].cert.pem()), ""));
+    assert!(!format!("{:?}", states.borrow()).contains("PRIVATE KEY"));
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::{Mistake, State, parse};
+use super::{Mistake, Policies, State, parse};
 use crate::file::Changes;
 use crate::inventory::WorkloadId;
 use crate::model::Problem;
@@ -16,12 +16,13 @@ use crate::model::Problem;
 /// The newest state of the policies file.
 pub type PoliciesReceiver = watch::Receiver<State>;
 
-/// A policies file that is followed.
+/// A policies file that is followed, and the files it names.
 #[derive(Debug)]
 pub struct PoliciesFile {
     path: PathBuf,
     states: watch::Sender<State>,
-    last: Result<String, String>,
+    /// What the file said when it was right last, without what the files that it names say.
+    words: Policies,
 }
 
 impl PoliciesFile {
@@ -29,14 +30,16 @@ impl PoliciesFile {
     ///
     /// # Errors
     ///
-    /// It cannot be read or has a mistake in it: to begin without what it says would open what it closes.
+    /// It cannot be read or has a mistake in it: to begin without what it says would open what it closes. A file that it names may be
+    /// at fault: what that is about is not there then.
     pub fn open(path: PathBuf) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read the policies file {}", path.display()))?;
         match parse(&text) {
-            Ok(policies) => {
-                let state = State { policies: Arc::new(policies), problems: Arc::default() };
-                Ok(Self { path, states: watch::Sender::new(state), last: Ok(text) })
+            Ok(words) => {
+                let mut file = Self { path, states: watch::Sender::default(), words };
+                file.look();
+                Ok(file)
             }
             Err(mistakes) => {
                 let all: Vec<String> =
@@ -60,12 +63,10 @@ impl PoliciesFile {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut changes = Changes::of(&self.path)?;
         loop {
-            let read = tokio::fs::read_to_string(&self.path).await;
-            let read = read.map_err(|error| error.to_string());
-            if self.last != read {
-                self.publish(&read);
-                self.last = read;
+            for file in self.words.files() {
+                changes.also(&beside(&self.path, file));
             }
+            self.look();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = changes.next() => {}
@@ -73,26 +74,61 @@ impl PoliciesFile {
         }
     }
 
-    fn publish(&self, read: &Result<String, String>) {
-        let found = match read {
-            Ok(text) => parse(text),
-            Err(error) => Err(vec![Mistake {
+    /// Reads everything again, and publishes it where it says something else than before. These are a few small files; every few seconds
+    /// that is less than to find out which of them changed.
+    pub(super) fn look(&mut self) {
+        let mut mistakes = match std::fs::read_to_string(&self.path) {
+            Ok(text) => parse(&text).map(|words| self.words = words).err().unwrap_or_default(),
+            Err(error) => vec![Mistake {
                 place: None,
                 reason: format!("the policies file cannot be read: {error}"),
                 fix: "put it back; the last good one stands".to_owned(),
-            }]),
+            }],
         };
-        self.states.send_modify(|state| match found {
-            Ok(policies) => {
-                info!(file = %self.path.display(), "policies file read");
-                *state = State { policies: Arc::new(policies), problems: Arc::default() };
+        let mut policies = self.words.clone();
+        mistakes.extend(policies.fill(&self.path, &self.states.borrow().policies));
+        let problems = mistakes.into_iter().map(|mistake| problem(&self.path, mistake)).collect();
+        let state = State { policies: Arc::new(policies), problems: Arc::new(problems) };
+        self.states.send_if_modified(|last| {
+            let differs = *last != state;
+            if differs {
+                info!(file = %self.path.display(), mistakes = state.problems.len(), "policies file read");
+                *last = state;
             }
-            Err(mistakes) => {
-                warn!(file = %self.path.display(), mistakes = mistakes.len(), "the policies file has mistakes; the last good one stands");
-                let problems = mistakes.into_iter().map(|mistake| problem(&self.path, mistake));
-                state.problems = Arc::new(problems.collect());
-            }
+            differs
         });
+    }
+}
+
+/// A path as the file has it: a relative one begins at the file's own folder.
+fn beside(file: &Path, path: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new(".")).join(path)
+}
+
+impl Policies {
+    /// The files that it names.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        self.certificates.values().flat_map(|each| [each.chain.as_path(), each.key.as_path()])
+    }
+
+    /// Takes in what the files say that it names; where one is at fault, what it said before. `file` is the policies file.
+    fn fill(&mut self, file: &Path, last: &Self) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for (name, certificate) in &mut self.certificates {
+            certificate.chain = beside(file, &certificate.chain);
+            certificate.key = beside(file, &certificate.key);
+            certificate.pair = certificate.read().map_or_else(
+                |(reason, fix)| {
+                    let before = last.certificates.get(name).and_then(|last| last.pair.clone());
+                    let stands = if before.is_some() { "; the last good one stands" } else { "" };
+                    let reason = format!("the certificate {name}: {reason}{stands}");
+                    mistakes.push(Mistake { place: None, reason, fix });
+                    before
+                },
+                Some,
+            );
+        }
+        mistakes
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn next(
             all.extend(routes(topology, edge, &hosts));
             all.extend(settled.clusters.iter().map(Resource::from));
             all.extend(settled.listeners.iter().map(Resource::from));
+            all.extend(translate::secrets(&topology.policies).iter().map(Resource::from));
             let first = Snapshot::default();
             Ok((last.map_or(&first, |last| last.snapshot).next(all)?, hosts))
         }

@@ -118,7 +118,7 @@ fn hash_policy(key: &HashKey) -> HashPolicy {
     HashPolicy { policy_specifier: Some(policy), ..Default::default() }
 }
 
-fn redirect(to: &Redirect, code: RedirectCode) -> RedirectAction {
+pub(super) fn redirect(to: &Redirect, code: RedirectCode) -> RedirectAction {
     let code = match code {
         RedirectCode::Moved301 => RedirectResponseCode::MovedPermanently,
         RedirectCode::Found302 => RedirectResponseCode::Found,
@@ -133,6 +133,11 @@ fn redirect(to: &Redirect, code: RedirectCode) -> RedirectAction {
     let action = match to {
         Redirect::Https => RedirectAction {
             scheme_rewrite_specifier: Some(SchemeRewriteSpecifier::HttpsRedirect(true)),
+            ..Default::default()
+        },
+        Redirect::Secure(port) => RedirectAction {
+            scheme_rewrite_specifier: Some(SchemeRewriteSpecifier::HttpsRedirect(true)),
+            port_redirect: port.map_or(0, u32::from),
             ..Default::default()
         },
         Redirect::Host(to) => elsewhere(to),

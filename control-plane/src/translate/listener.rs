@@ -15,9 +15,9 @@ use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::any::any;
 use super::{
-    EdgeOptions, HTTP, access_log, address, ads, duration, filters, listener_name, local_reply, uint,
+    EdgeOptions, HTTP, access_log, address, ads, duration, filters, listener_name, local_reply, tls, uint,
 };
-use crate::policies::{AccessLog, EntryName, EntryPoint, Policies, WEB};
+use crate::policies::{AccessLog, EntryPoint, Policies, WEB};
 
 /// An idle client connection is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -34,20 +34,26 @@ const HTTP2_STREAMS: u32 = 100;
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// One an entry point, but for those that speak TLS while there is no certificate: their port is closed.
 pub(super) fn all(edge: &EdgeOptions, policies: &Policies) -> Vec<Listener> {
-    let http = |(name, entry): (&EntryName, &EntryPoint)| http(edge, name, entry, policies.access_log);
-    policies.entry_points.iter().map(http).collect()
+    let is_able = |entry: &EntryPoint| !entry.is_secure() || policies.served(entry).next().is_some();
+    let entries = policies.entry_points.iter().filter(|(_, entry)| is_able(entry));
+    entries.map(|(name, entry)| http(edge, name, entry, policies)).collect()
 }
 
-fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, log: AccessLog) -> Listener {
+fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, policies: &Policies) -> Listener {
     let filter = Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(name, log)))),
+        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(name, policies.access_log)))),
     };
     Listener {
         name: listener_name(name),
         address: Some(listen_address(entry.listen.unwrap_or(edge.listen))),
-        filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
+        filter_chains: vec![FilterChain {
+            filters: vec![filter],
+            transport_socket: tls::to_clients(entry, policies),
+            ..Default::default()
+        }],
         per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
         ..Default::default()
     }

@@ -13,6 +13,7 @@ mod matching;
 mod per_route;
 mod reads;
 mod route;
+mod tls;
 mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +29,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::google::protobuf::{Duration as PbDuration, UInt32Value};
 
 use crate::model::{Service, Site, Topology};
@@ -90,6 +92,8 @@ pub struct Resources {
     pub listeners: Vec<Listener>,
     /// The routes of all hosts, by entry point.
     pub routes: Vec<RouteConfiguration>,
+    /// The certificates of which the files can be read.
+    pub secrets: Vec<Secret>,
 }
 
 /// Envoy's messages for `topology`.
@@ -102,6 +106,7 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
         endpoints: services().map(|service| assignment(service)).collect(),
         listeners,
         routes: topology.policies.entry_points.keys().map(|entry| routes(topology, edge, entry)).collect(),
+        secrets: secrets(&topology.policies),
     }
 }
 
@@ -146,13 +151,19 @@ pub fn routes(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> Rou
 /// What one of the containers' hosts answers: it depends on the routes of that host and of the wildcards that cover it.
 #[must_use]
 pub fn virtual_host(topology: &Topology, site: &Site) -> VirtualHost {
-    route::virtual_host(&site.host, &topology.routes_of(site))
+    route::virtual_host(&topology.policies, site, &topology.routes_of(site))
 }
 
 /// The routes at one entry point without those of the containers' hosts.
 #[must_use]
 pub fn routes_frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
     route::frame(topology, edge, entry)
+}
+
+/// The certificates that listeners ask for by name.
+#[must_use]
+pub fn secrets(policies: &Policies) -> Vec<Secret> {
+    tls::secrets(policies)
 }
 
 /// The name of an entry point's listener, and of its route configuration. An entry point has no colon in its name.

@@ -9,9 +9,9 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 use envoy_types::pb::google::protobuf::UInt64Value;
 
-use crate::model::options::{MaxBody, Rewrite, RouteOptions};
+use crate::model::options::{MaxBody, Redirect, RedirectCode, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Site, Topology};
-use crate::policies::EntryName;
+use crate::policies::{EntryName, Policies};
 
 use super::local_reply::header;
 use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
@@ -28,11 +28,13 @@ const PREFIX: &str = "x-forwarded-prefix";
 /// What stands around the containers' hosts: the dashboard's, and an answer for those that nobody claims.
 pub(super) fn frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
     let mut virtual_hosts = Vec::new();
+    let to_tls = to_tls(&topology.policies, entry);
     if topology.policies.shows_dashboard(entry) {
         virtual_hosts.push(dashboard::virtual_host(edge));
     }
     if !topology.hosts.contains_key(&Site { entry: Arc::clone(entry), host: Host::Any }) {
-        let routes = vec![not_found("portolan:unknown-host", "No container claims this host.\n")];
+        let nobody = || not_found("portolan:unknown-host", "No container claims this host.\n");
+        let routes = vec![to_tls.unwrap_or_else(nobody)];
         virtual_hosts.push(a_virtual_host("portolan:unknown-host", "*", routes));
     }
     RouteConfiguration {
@@ -46,13 +48,15 @@ pub(super) fn frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) 
 
 /// A domain stands in one virtual host only, and Envoy asks that one alone: so it has the routes of the wildcards that
 /// cover it as well, and an answer of its own where none of them matches.
-pub(super) fn virtual_host(host: &Host, routes: &[&Route]) -> VirtualHost {
+pub(super) fn virtual_host(policies: &Policies, site: &Site, routes: &[&Route]) -> VirtualHost {
+    let host = site.host.to_string();
     let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
     let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| entries(each)).collect();
     if !is_complete {
-        routes.push(not_found("portolan:unknown-path", "No container claims this path of the host.\n"));
+        let nobody = || not_found("portolan:unknown-path", "No container claims this path of the host.\n");
+        routes.push(to_tls(policies, &site.entry).unwrap_or_else(nobody));
     }
-    a_virtual_host(&host.to_string(), &host.to_string(), routes)
+    a_virtual_host(&host, &host, routes)
 }
 
 fn a_virtual_host(name: &str, domain: &str, routes: Vec<PbRoute>) -> VirtualHost {
@@ -63,6 +67,18 @@ fn a_virtual_host(name: &str, domain: &str, routes: Vec<PbRoute>) -> VirtualHost
         request_body_buffer_limit: Some(UInt64Value { value: RETRY_BODY_BYTES }),
         ..Default::default()
     }
+}
+
+/// The answer of an entry point that sends everybody to another one, to all that has no route of its own.
+fn to_tls(policies: &Policies, entry: &EntryName) -> Option<PbRoute> {
+    let to = policies.entry_points.get(entry)?.redirect.as_ref()?;
+    let to = Redirect::Secure(policies.port_between(entry, to));
+    Some(PbRoute {
+        name: "portolan:to-https".to_owned(),
+        r#match: Some(at(PathSpecifier::Prefix("/".to_owned()))),
+        action: Some(Action::Redirect(action::redirect(&to, RedirectCode::Permanent308))),
+        ..Default::default()
+    })
 }
 
 fn not_found(name: &str, body: &str) -> PbRoute {

@@ -124,6 +124,25 @@ impl Lab {
         Ok(self.client.get(format!("http://127.0.0.1:{}/api/problems", self.http)).send()?.json()?)
     }
 
+    /// A page of the control plane.
+    pub fn page(&self, path: &str) -> Result<String> {
+        Ok(self.client.get(format!("http://127.0.0.1:{}{path}", self.http)).send()?.text()?)
+    }
+
+    /// What a method of the control plane answers.
+    pub fn call(&self, method: &str) -> Result<String> {
+        let mut command = Command::new(tools::GRPCURL.find()?);
+        let address = format!("127.0.0.1:{}", self.grpc);
+        let output = command.args(["-plaintext", "-max-time", "20", &address, method]).output()?;
+        ensure!(output.status.success(), "{method}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The command `portolan`.
+    pub fn program(&self) -> &Path {
+        &self.portolan
+    }
+
     /// A page of Envoy's own.
     pub fn admin(&self, path: &str) -> Result<String> {
         Ok(self.client.get(format!("http://127.0.0.1:{}{path}", self.admin)).send()?.text()?)
@@ -166,6 +185,8 @@ impl Lab {
                 "portolan.priority": i32::MAX.to_string(),
                 // Whatever the policies file says of others.
                 "portolan.listen": "web",
+                "portolan.tls": "off",
+                "portolan.auth": "off",
                 "portolan.respond": format!("200:{}", all.revision),
             });
             all.all.insert("revision".to_owned(), json!({ "labels": labels, "endpoints": [] }));

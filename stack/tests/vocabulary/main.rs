@@ -10,6 +10,7 @@ mod policies;
 mod protocols;
 mod resilience;
 mod rewriting;
+mod secure;
 mod sharing;
 mod topologies;
 mod upstream;
@@ -130,8 +131,8 @@ fn trials(labs: Option<&[Arc<Lab>; 3]>) -> Vec<Trial> {
 }
 
 macro_rules! alone {
-    ($is_real:expr, $($case:ident),+ $(,)?) => {
-        vec![$(alone($is_real, concat!("policies::", stringify!($case)), policies::$case)),+]
+    ($is_real:expr, $($module:ident::$case:ident),+ $(,)?) => {
+        vec![$(alone($is_real, concat!(stringify!($module), "::", stringify!($case)), $module::$case)),+]
     };
 }
 
@@ -139,11 +140,15 @@ macro_rules! alone {
 fn policies_trials(is_real: bool) -> Vec<Trial> {
     alone![
         is_real,
-        an_entry_point_is_opened_and_closed_while_all_runs,
-        a_mistake_leaves_the_last_good_policies_and_is_shown,
-        defaults_hold_where_no_label_says,
-        a_host_belongs_to_its_project,
-        requests_are_logged_as_the_administrator_wants,
+        policies::an_entry_point_is_opened_and_closed_while_all_runs,
+        policies::a_mistake_leaves_the_last_good_policies_and_is_shown,
+        policies::defaults_hold_where_no_label_says,
+        policies::a_host_belongs_to_its_project,
+        policies::requests_are_logged_as_the_administrator_wants,
+        secure::https_is_spoken_with_certificates_from_files_that_are_replaced_while_all_runs,
+        secure::a_route_says_whether_it_wants_tls,
+        secure::a_certificate_of_this_machine_is_made_and_trusted,
+        secure::keys_are_shown_nowhere,
     ]
 }
 

@@ -22,6 +22,44 @@ fn untouched(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// `secret` is in no log, on no page, and in no answer of the control plane or of Envoy's admin interface.
+pub fn shown_nowhere(lab: &Lab, secret: &str) -> Result<()> {
+    ensure!(!secret.is_empty(), "there is nothing to look for");
+    let mut seen =
+        vec![("the control plane's log", lab.control_plane.log()), ("Envoy's log", lab.envoy.log())];
+    for path in ["/config_dump?include_eds", "/certs", "/listeners", "/clusters", "/server_info", "/stats"] {
+        seen.push((path, lab.admin(path)?));
+    }
+    for path in [
+        "/",
+        "/routes",
+        "/services",
+        "/problems",
+        "/clients",
+        "/timeline",
+        "/metrics",
+        "/api/overview",
+        "/api/routes",
+        "/api/services",
+        "/api/problems",
+        "/api/clients",
+        "/api/timeline",
+    ] {
+        seen.push((path, lab.page(path)?));
+    }
+    for method in [
+        "portolan.v1.InspectService/GetView",
+        "envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus",
+    ] {
+        seen.push((method, lab.call(method)?));
+    }
+    for (place, text) in seen {
+        ensure!(!text.is_empty(), "{place} says nothing");
+        ensure!(!text.contains(secret), "{place} shows it");
+    }
+    Ok(())
+}
+
 pub fn an_entry_point_is_opened_and_closed_while_all_runs(folder: &Path) -> Result<()> {
     let (internal, late) = (ports::free()?, ports::free()?);
     let lab = Lab::start_with(folder, Some(&json!({ "entry-points": { "internal": entry(internal) } })))?;

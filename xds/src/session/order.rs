@@ -1,7 +1,8 @@
 //! Order across types: what has to wait for what, so that nothing a client holds ever refers to something it lacks.
 //!
 //! Additions go clusters, endpoints, listeners, routes: a route or listener waits until the client has every cluster
-//! it names. Removals go the other way: a cluster goes when no route or listener of the client names it any more.
+//! it names. Removals go the other way: a cluster goes when no route or listener of the client names it any more, a secret
+//! when no listener does.
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
@@ -150,7 +151,12 @@ impl Session {
             Kind::Endpoint => {
                 in_use.add(self.ledger(Kind::Cluster), |cluster| &cluster.references().assignment);
             }
-            Kind::Listener | Kind::Secret => {}
+            Kind::Secret => {
+                let listeners = self.ledger(Kind::Listener);
+                in_use.add(listeners, |listener| &listener.references().secrets);
+                in_use.anything |= listeners.told == Told::Refused;
+            }
+            Kind::Listener => {}
         }
         in_use
     }

@@ -16,6 +16,13 @@ use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, VirtualHost};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
+use envoy_types::pb::envoy::config::core::v3::{DataSource, TransportSocket};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret, TlsCertificate,
+};
 use envoy_types::pb::google::protobuf::{Any, Duration};
 use prost::{Message, Name as _};
 use tokio::time::Instant;
@@ -89,6 +96,29 @@ pub fn listener(name: &str, route: &str) -> Resource {
         filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
         ..Default::default()
     })
+}
+
+/// A listener that serves a certificate.
+pub fn tls_listener(name: &str, certificate: &str) -> Resource {
+    let secret = SdsSecretConfig { name: certificate.into(), ..Default::default() };
+    let common = CommonTlsContext { tls_certificate_sds_secret_configs: vec![secret], ..Default::default() };
+    let context = DownstreamTlsContext { common_tls_context: Some(common), ..Default::default() };
+    let type_url = format!("type.googleapis.com/{}", DownstreamTlsContext::full_name());
+    let config = Any { type_url, value: context.encode_to_vec() };
+    let socket = TransportSocket { name: "tls".into(), config_type: Some(SocketConfig::TypedConfig(config)) };
+    Resource::from(&Listener {
+        name: name.into(),
+        filter_chains: vec![FilterChain { transport_socket: Some(socket), ..Default::default() }],
+        ..Default::default()
+    })
+}
+
+/// A secret; `revision` changes its content.
+pub fn secret(name: &str, revision: &str) -> Resource {
+    let chain =
+        DataSource { specifier: Some(Specifier::InlineString(revision.into())), ..Default::default() };
+    let certificate = TlsCertificate { certificate_chain: Some(chain), ..Default::default() };
+    Resource::from(&Secret { name: name.into(), r#type: Some(Type::TlsCertificate(certificate)) })
 }
 
 pub fn snapshot(resources: impl IntoIterator<Item = Resource>) -> Arc<Snapshot> {

@@ -30,8 +30,11 @@ const ACKNOWLEDGE: Duration = Duration::from_secs(10);
 /// Where something fails the old containers serve on, new ones that never were ready are removed, and the exit code
 /// is 1. A service that publishes a port of the host, or has a container_name, cannot be doubled and is not for this.
 #[derive(Debug, Args)]
-#[command(after_help = "A new image of the service frontend, and no request lost:\n\n    \
-                        docker compose build frontend && portolan rollout frontend")]
+#[command(
+    after_help = "Exit codes: 0 where the new containers serve, 1 where the old ones serve on, and why; 2 where the command is wrong.\n\n\
+                        A new image of the service frontend, and no request lost:\n\n    \
+                        docker compose build frontend && portolan rollout frontend"
+)]
 pub(super) struct Rollout {
     /// The service, as in the Compose file.
     #[arg(value_name = "SERVICE")]

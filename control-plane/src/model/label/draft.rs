@@ -172,8 +172,11 @@ impl Draft {
             ..self.options
         };
         let (matches, priority) = (self.matches, self.priority);
-        let sites = self.hosts.map(|hosts| self.policies.sites(&hosts, policies));
-        sites.map(|sites| RouteClaim { sites, matches, priority, options: options.into() })
+        // What names nothing was told before.
+        let place = self.policies.whereabouts(policies).unwrap_or_default();
+        let sites = self.hosts.map(|hosts| place.sites(&hosts));
+        let upgrades = place.upgrades;
+        sites.map(|sites| RouteClaim { sites, upgrades, matches, priority, options: options.into() })
     }
 }
 

@@ -194,7 +194,7 @@ pub static KEYS: &[Key] = &[
     route!("listen", "web", "web", |d, v: List<EntryPoint>| {
         d.policies.listen = Some(v.0.into_iter().map(|name| name.0).collect());
     }),
-    route!("tls", "off", "off", |d, v: Certificate| d.policies.tls = Some(v.0)),
+    route!("tls", "the entry point's", "off", |d, v: Certificate| d.policies.tls = Some(v.0)),
     route!("auth", "off", "off", |d, v: Policy| d.policies.auth = Some(v.0)),
     service!("enable", "false without a host, else true", "false", |c, v: bool| {
         c.hidden = !v;

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::inventory::Workload;
-use crate::policies::Policies;
+use crate::policies::{EntryName, Policies};
 
 use super::matching::Match;
 use super::options::{BackendOptions, Protocol, RouteOptions, Sticky};
@@ -108,6 +108,8 @@ pub enum HealthRule {
 pub struct RouteClaim {
     /// Where it answers: its hosts at its entry points, each once.
     pub sites: Vec<Site>,
+    /// The entry points at which it only sends the client to the same over TLS, and the port to be named then.
+    pub upgrades: BTreeMap<EntryName, Option<u16>>,
     /// What a request must have besides.
     pub matches: Match,
     /// Asked before all routes of a lower one.

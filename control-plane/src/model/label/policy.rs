@@ -1,15 +1,18 @@
 //! Names of what an administrator allows: entry points, certificates, ways to prove who one is. Labels name them, and
 //! never say what they are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::Mistake;
 use super::value::{Value, one_of};
 use crate::model::topology::{Host, Site};
-use crate::policies::{EntryName, Policies};
+use crate::policies::{self, EntryName, Policies, WEB};
 
 const OFF: &str = "off";
+/// Whichever certificate is for the name.
+const AUTO: &str = "auto";
 
 /// What the labels of a route name.
 #[derive(Debug, Clone, Default)]
@@ -19,27 +22,107 @@ pub(super) struct Named {
     pub(super) auth: Option<String>,
 }
 
-impl Named {
-    /// Key and mistake for each name that nothing has.
-    pub(super) fn unknown(&self, policies: &Policies) -> Vec<(&'static str, Mistake)> {
-        let entries: Vec<&str> = policies.entry_points.keys().map(AsRef::as_ref).collect();
-        let listen = self.listen.iter().flatten().map(|name| ("listen", name, &entries[..], "entry point"));
-        let tls = self.tls.iter().map(|name| ("tls", name, &[OFF][..], "certificate"));
-        let auth = self.auth.iter().map(|name| ("auth", name, &[OFF][..], "policy"));
-        let all = listen.chain(tls).chain(auth);
-        let unknown = all.filter(|(_, name, known, _)| !known.contains(&name.as_str()));
-        unknown.map(|(key, name, known, what)| (key, missing(name, known, what))).collect()
-    }
+/// Where a route is.
+#[derive(Debug, Default)]
+pub(super) struct Whereabouts {
+    /// Entry points at which it is.
+    entries: Vec<EntryName>,
+    /// Those of them at which it only sends the client to the same over TLS, and the port to be named then.
+    pub(super) upgrades: BTreeMap<EntryName, Option<u16>>,
+}
 
-    /// Where the route is, for each of its hosts.
-    pub(super) fn sites(&self, hosts: &[Host], policies: &Policies) -> Vec<Site> {
-        let home = [policies.home().to_owned()];
-        let entries = self.listen.as_deref().unwrap_or(&home);
-        let at = |entry: &String| {
-            let entry: EntryName = entry.as_str().into();
+impl Whereabouts {
+    /// Each of `hosts` at each entry point.
+    pub(super) fn sites(&self, hosts: &[Host]) -> Vec<Site> {
+        let at = |entry: &EntryName| {
+            let entry = Arc::clone(entry);
             hosts.iter().map(move |host| Site { entry: Arc::clone(&entry), host: host.clone() })
         };
-        entries.iter().flat_map(at).collect()
+        self.entries.iter().flat_map(at).collect()
+    }
+}
+
+impl Named {
+    /// Key and mistake for each name that nothing has, or that does not go with the others.
+    pub(super) fn unknown(&self, policies: &Policies) -> Vec<(&'static str, Mistake)> {
+        let auth = self.auth.iter().filter(|name| *name != OFF);
+        let auth = auth.map(|name| ("auth", missing(name, &[OFF], "policy")));
+        self.whereabouts(policies).err().into_iter().flatten().chain(auth).collect()
+    }
+
+    /// Where the route is. One that wants TLS is where there is TLS, and sends clients of plain entry points there.
+    pub(super) fn whereabouts(
+        &self,
+        policies: &Policies,
+    ) -> Result<Whereabouts, Vec<(&'static str, Mistake)>> {
+        let entries: Vec<&str> = policies.entry_points.keys().map(AsRef::as_ref).collect();
+        let named = self.listen.iter().flatten();
+        let unknown = named.filter(|name| !entries.contains(&name.as_str()));
+        let unknown: Vec<_> =
+            unknown.map(|name| ("listen", missing(name, &entries, "entry point"))).collect();
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        let listen: Option<Vec<EntryName>> =
+            self.listen.as_ref().map(|names| names.iter().map(|name| name.as_str().into()).collect());
+        let is_secure =
+            |name: &EntryName| policies.entry_points.get(name).is_some_and(policies::EntryPoint::is_secure);
+        let wrong = |reason: String, fix: &str| Err(vec![("tls", Mistake::new(reason, fix))]);
+        let name = match self.tls.as_deref() {
+            None => {
+                let entries = listen.unwrap_or_else(|| vec![policies.home().into()]);
+                return Ok(Whereabouts { entries, upgrades: BTreeMap::new() });
+            }
+            Some(OFF) => {
+                let entries = listen.unwrap_or_else(|| vec![WEB.into()]);
+                return match entries.iter().find(|name| is_secure(name)) {
+                    Some(name) => wrong(
+                        format!("the entry point {name} speaks TLS to everybody"),
+                        "name another one in listen, or remove this label",
+                    ),
+                    None => Ok(Whereabouts { entries, upgrades: BTreeMap::new() }),
+                };
+            }
+            Some(AUTO) => None,
+            Some(name) if policies.certificates.contains_key(name) => Some(name),
+            Some(name) => {
+                let known: Vec<&str> =
+                    [OFF, AUTO].into_iter().chain(policies.certificates.keys().map(String::as_str)).collect();
+                return Err(vec![("tls", missing(name, &known, "certificate"))]);
+            }
+        };
+        let fitting: Vec<&EntryName> = policies.secure_entries(name).collect();
+        let entries = listen.unwrap_or_else(|| {
+            let web = EntryName::from(WEB);
+            let all = fitting.iter().map(|name| EntryName::clone(name));
+            // Where web sends everybody to TLS there is no need to say so for this route.
+            let asks = policies.entry_points.get(WEB).is_some_and(|web| web.redirect.is_none());
+            let web = Some(web).filter(|web| asks && !fitting.contains(&web));
+            all.chain(web).collect()
+        });
+        // The one that browsers ask by themselves, if it is there.
+        let found = entries.iter().filter(|name| fitting.contains(name));
+        let Some(to) = found.min_by_key(|name| !policies.is_https(name)) else {
+            let what = name.map(|name| format!(" with the certificate {name}")).unwrap_or_default();
+            let where_ = if self.listen.is_some() {
+                "none of the entry points of listen speaks"
+            } else {
+                "no entry point speaks"
+            };
+            return wrong(
+                format!("{where_} TLS{what}"),
+                "let the administrator add tls to one in the policies file, or remove this label",
+            );
+        };
+        let plain = entries.iter().filter(|name| !fitting.contains(name));
+        if let Some(other) = plain.clone().find(|name| is_secure(name)) {
+            return wrong(
+                format!("the entry point {other} does not have this certificate"),
+                "write auto, or name another entry point in listen",
+            );
+        }
+        let upgrades = plain.map(|from| (Arc::clone(from), policies.port_between(from, to))).collect();
+        Ok(Whereabouts { entries, upgrades })
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Answer {
 pub enum Redirect {
     /// The same over HTTPS.
     Https,
+    /// The same at an entry point that speaks TLS, with its port where that is to be named.
+    Secure(Option<u16>),
     /// The same at another host.
     Host(Authority),
     /// There.
@@ -32,7 +34,7 @@ pub enum Redirect {
 impl fmt::Display for Redirect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Https => f.write_str("https"),
+            Self::Https | Self::Secure(_) => f.write_str("https"),
             Self::Host(to) => write!(f, "host:{to}"),
             Self::Url { https, to, path } => {
                 let scheme = if *https { "https" } else { "http" };

@@ -61,6 +61,15 @@ pub struct RouteOptions {
     pub hash: Option<HashKey>,
 }
 
+impl RouteOptions {
+    /// Sends the client to the same over TLS, at this port where it is to be named.
+    #[must_use]
+    pub fn secured(port: Option<u16>) -> Self {
+        let answer = Answer::Redirect(Redirect::Secure(port), RedirectCode::Permanent308);
+        Self { answer: Some(answer), ..Self::default() }
+    }
+}
+
 impl Default for RouteOptions {
     fn default() -> Self {
         Self {
