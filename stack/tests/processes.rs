@@ -55,7 +55,13 @@ fn tail(text: &str) -> String {
 }
 
 fn start(folder: PathBuf) -> Result<System> {
-    let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 3, folder };
+    let options = Options {
+        edge_port: ports::free()?,
+        grpc_port: ports::free()?,
+        frontends: 3,
+        folder,
+        otlp_endpoint: None,
+    };
     System::start(options, Binaries::build()?)
 }
 
