@@ -37,7 +37,7 @@ const OTHERS: [(&str, &str); 21] = [
     ("VIRTUAL_HOST_WEIGHT", "weights are of versions of a service: version and weight"),
     ("VIRTUAL_ROOT", "Envoy does not speak FastCGI"),
 ];
-const TLS: &str = "Envoy's entry point web does not speak TLS yet";
+const TLS: &str = "certificates and entry points are for the administrator to say";
 
 /// Whether nginx-proxy or its companions read this variable.
 #[must_use]
@@ -257,7 +257,7 @@ impl Reader<'_> {
             if name == "HTTPS_METHOD" && self.get(name) == Some("nohttps") {
                 continue;
             }
-            let fix = if *why == TLS { "let something before Envoy speak TLS" } else { "" };
+            let fix = if *why == TLS { "write them into the policies file (docs/policies.md)" } else { "" };
             self.lost(&name.clone(), *why, fix);
         }
     }

@@ -126,7 +126,7 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
 }
 
 /// Where what `note` is about stands: in its service, or in another one of which it speaks.
-fn place(mut note: Note, service: &Service<'_>, all: &[Service<'_>], variables: &Variables) -> Placed {
+fn place(mut note: Note, service: &Service<'_>, all: &[Service<'_>], variables: &Variables<'_>) -> Placed {
     let others = || all.iter().find_map(|other| other.place_of(&note.label));
     let at = service.place_of(&note.label).or_else(others).unwrap_or(service.at);
     if service.value_of(&note.label) != Some(&note.value) {
@@ -167,7 +167,7 @@ impl Service<'_> {
     }
 
     /// Tells of variables that the translation has swallowed: it does not know what they will say.
-    fn lost_variables(&self, translated: &mut Translated, variables: &Variables) {
+    fn lost_variables(&self, translated: &mut Translated, variables: &Variables<'_>) {
         let told = translated.notes.iter().filter(|note| note.kind != Kind::Differs);
         let told: BTreeSet<&str> = told.map(|note| note.label.as_str()).collect();
         let there = |stand_in: &str| {

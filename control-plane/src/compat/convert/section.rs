@@ -33,7 +33,7 @@ pub(super) struct Entry {
 
 impl<'a> Section<'a> {
     /// What `node` has; nothing where it is neither list nor mapping.
-    pub(super) fn of(key: Span, node: &'a Node, variables: &mut Variables) -> Option<Self> {
+    pub(super) fn of(key: Span, node: &'a Node, variables: &mut Variables<'_>) -> Option<Self> {
         let (layout, is_list) = match &node.value {
             Value::Sequence(layout, _) => (*layout, true),
             Value::Mapping(layout, _) => (*layout, false),
@@ -45,7 +45,7 @@ impl<'a> Section<'a> {
 }
 
 /// The entries of a list or mapping itself, without those of its merge keys.
-pub(super) fn entries(node: &Node, variables: &mut Variables) -> Vec<Entry> {
+pub(super) fn entries(node: &Node, variables: &mut Variables<'_>) -> Vec<Entry> {
     let style = |node: &Node| match &node.value {
         Value::Scalar(scalar) => scalar.style,
         _ => Style::Plain,

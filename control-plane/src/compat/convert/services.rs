@@ -53,7 +53,7 @@ impl Service<'_> {
 }
 
 /// The services below `root`, in the order in which they stand.
-pub(super) fn read<'a>(root: &'a yaml::Node, variables: &mut Variables) -> Vec<Service<'a>> {
+pub(super) fn read<'a>(root: &'a yaml::Node, variables: &mut Variables<'_>) -> Vec<Service<'a>> {
     let services = root.get("services").map_or(&[][..], |services| services.entries());
     let named = services.iter().filter_map(|entry| Some((entry, entry.key.text()?)));
     named
@@ -62,7 +62,7 @@ pub(super) fn read<'a>(root: &'a yaml::Node, variables: &mut Variables) -> Vec<S
         .collect()
 }
 
-fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables) -> Service<'a> {
+fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables<'_>) -> Service<'a> {
     let (section, inherited) = said("labels", node, variables);
     let (own_variables, inherited_variables) = said("environment", node, variables);
     Service {
@@ -81,7 +81,7 @@ fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables) 
 }
 
 /// What stands below `key` in the service itself, and what comes from elsewhere.
-fn said<'a>(key: &str, node: &'a Node, variables: &mut Variables) -> (Option<Section<'a>>, Vec<Entry>) {
+fn said<'a>(key: &str, node: &'a Node, variables: &mut Variables<'_>) -> (Option<Section<'a>>, Vec<Entry>) {
     let is_local = matches!(&node.value, yaml::Value::Mapping(..));
     let own = node.entries().iter().find(|entry| is_local && entry.key.text() == Some(key));
     let section = own.and_then(|entry| Section::of(entry.key.span, &entry.value, variables));
@@ -125,7 +125,7 @@ fn elsewhere<'a>(key: &str, node: &'a Node, depth: usize) -> Option<&'a Node> {
 }
 
 /// All entries of a node, those of its merge keys first.
-fn all(node: &Node, variables: &mut Variables, into: &mut Vec<Entry>, depth: usize) {
+fn all(node: &Node, variables: &mut Variables<'_>, into: &mut Vec<Entry>, depth: usize) {
     if depth > DEPTH {
         return;
     }
@@ -133,7 +133,7 @@ fn all(node: &Node, variables: &mut Variables, into: &mut Vec<Entry>, depth: usi
     into.extend(entries(node.target(), variables));
 }
 
-fn merged(node: &Node, variables: &mut Variables, into: &mut Vec<Entry>, depth: usize) {
+fn merged(node: &Node, variables: &mut Variables<'_>, into: &mut Vec<Entry>, depth: usize) {
     for merged in merges(node) {
         all(merged, variables, into, depth + 1);
     }

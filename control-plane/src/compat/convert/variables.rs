@@ -7,19 +7,19 @@ const FIRST: usize = 61_000;
 const LAST: usize = 64_999;
 
 /// Variables, and what stands in for each.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Variables {
-    /// Numbers that the file does not have.
-    free: Vec<String>,
+#[derive(Debug, Clone)]
+pub(super) struct Variables<'a> {
+    /// The file, in which no stand-in may stand already.
+    text: &'a str,
+    /// The next number.
+    next: usize,
     /// What is written, and its stand-in.
     all: Vec<(String, String)>,
 }
 
-impl Variables {
-    pub(super) fn of(text: &str) -> Self {
-        let free =
-            (FIRST..=LAST).rev().map(|number| number.to_string()).filter(|number| !text.contains(number));
-        Self { free: free.collect(), all: Vec::new() }
+impl<'a> Variables<'a> {
+    pub(super) const fn of(text: &'a str) -> Self {
+        Self { text, next: FIRST, all: Vec::new() }
     }
 
     /// `text` as the container gets it, with stand-ins for what is not known.
@@ -55,8 +55,10 @@ impl Variables {
         if let Some((_, stand_in)) = self.all.iter().find(|(known, _)| known == written) {
             return stand_in.clone();
         }
+        let free = (self.next..=LAST).find(|number| !self.text.contains(&number.to_string()));
+        self.next = free.unwrap_or(LAST) + 1;
         // A file with thousands of variables has none left; the text then stands for itself, and is told to be no value.
-        let stand_in = self.free.pop().unwrap_or_else(|| written.to_owned());
+        let stand_in = free.map_or_else(|| written.to_owned(), |number| number.to_string());
         self.all.push((written.to_owned(), stand_in.clone()));
         stand_in
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
-use super::entry::Entry;
 use super::labels::{Fields, Labels, Said};
 use super::middleware::{self, Pool, Work};
 use super::{Asked, Kind, Note, Refusal, check, entry, rule, service};
@@ -17,7 +16,6 @@ struct Router<'a> {
     service: Option<String>,
     drafts: Vec<Draft>,
     priority: i64,
-    is_secure: bool,
 }
 
 pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -> Asked {
@@ -48,7 +46,6 @@ pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -
     if labels.routers.is_empty() {
         routers.extend(default_router(source, labels, &mut asked.notes));
     }
-    drop_pointless_redirects(&mut routers, &mut asked.notes);
     let chosen = one_service(&mut routers, labels, &mut asked.notes);
     for (name, fields) in &labels.services {
         if chosen.as_ref() == Some(name) {
@@ -91,7 +88,7 @@ fn router<'a>(
         return Err(syntax
             .lost(Refusal::new("rules are read by the syntax of Traefik v3", "write the rule anew for v3")));
     }
-    let Entry { is_secure, listen } = entry::take(&mut fields, notes);
+    let listen = entry::take(&mut fields, notes);
     let service = fields.take("service");
     if let Some(internal) = service.as_ref().filter(|service| service.value.ends_with("@internal")) {
         let fix = "Portolan's dashboard is at its own host (PORTOLAN_DASHBOARD_HOST); see docs/dashboard.md";
@@ -125,7 +122,7 @@ fn router<'a>(
     }
     notes.extend(fields.leftovers("Portolan has nothing for it"));
     let service = service.map(|service| service.value.trim_end_matches("@docker").to_owned());
-    Ok(Router { name, said, service, drafts, priority, is_secure })
+    Ok(Router { name, said, service, drafts, priority })
 }
 
 fn nothing(name: &str) -> Note {
@@ -161,24 +158,7 @@ fn default_router(source: &Source<'_>, labels: &Labels, notes: &mut Vec<Note>) -
     notes.push(said.differs(format!("no rule is given: it is Traefik's default, {text}")));
     let priority = i64::try_from(text.len()).unwrap_or(i64::MAX);
     let drafts = shapes.into_iter().map(Draft::of).collect();
-    Some(Router { name: "default", said, service: None, drafts, priority, is_secure: false })
-}
-
-/// A redirect to https from where the same requests are now answered, since there is no https yet.
-fn drop_pointless_redirects(routers: &mut Vec<Router<'_>>, notes: &mut Vec<Note>) {
-    let shapes =
-        |router: &Router<'_>| router.drafts.iter().map(|draft| draft.shape.clone()).collect::<Vec<_>>();
-    let secure: Vec<_> = routers.iter().filter(|router| router.is_secure).map(shapes).collect();
-    routers.retain(|router| {
-        let sends_to_https = |draft: &Draft| draft.keys.get("redirect").is_some_and(|to| to == "https");
-        let is_pointless =
-            !router.is_secure && router.drafts.iter().all(sends_to_https) && secure.contains(&shapes(router));
-        if is_pointless {
-            let fix = "what it would send to https is answered by web as long as there is no TLS";
-            notes.push(router.said.lost(Refusal::new("nothing of ours answers https yet", fix)));
-        }
-        !is_pointless
-    });
+    Some(Router { name: "default", said, service: None, drafts, priority })
 }
 
 /// A container of ours has one port: the routers of one service stay. Returns that service.
