@@ -16,12 +16,24 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let folders = folders();
     assert!(folders.len() >= 100, "{}", folders.len());
-    let name = |folder: &Path| {
+    let named = |folder: &Path, what: &str| {
         let last = folder.strip_prefix(root()).unwrap_or(folder);
-        format!("{} is read as Compose reads it", last.display())
+        format!("{} {what}", last.display())
     };
+    let mut trials: Vec<(String, Check, PathBuf)> = Vec::new();
+    for folder in folders {
+        trials.push((named(&folder, "is read as Compose reads it"), agrees, folder.clone()));
+        if folder.starts_with(root().join("lint")) {
+            trials.push((
+                named(&folder, "is told the same where Compose is asked"),
+                is_told_the_same,
+                folder,
+            ));
+        }
+    }
     let Err(reason) = compose() else {
-        let trials = folders.into_iter().map(|folder| Trial::test(name(&folder), move || agrees(&folder)));
+        let trials =
+            trials.into_iter().map(|(name, check, folder)| Trial::test(name, move || check(&folder)));
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     };
     if std::env::var("REQUIRE_DOCKER").is_ok_and(|value| value == "1") {
@@ -29,9 +41,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     eprintln!("SKIPPED: there is no Docker Compose to compare with: {reason}");
-    let trials = folders.iter().map(|folder| Trial::test(name(folder), || Ok(())).with_ignored_flag(true));
+    let trials = trials.into_iter().map(|(name, ..)| Trial::test(name, || Ok(())).with_ignored_flag(true));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
+
+type Check = fn(&Path) -> Result<(), Failed>;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
@@ -87,6 +101,25 @@ fn theirs(folder: &Path) -> Output {
         command.arg("-f").arg(file);
     }
     command.args(["--profile", "*", "config", "--format", "json"]).output().unwrap()
+}
+
+/// Whether `portolan lint` finds the same, at the same places, as without Compose; what it says of a file that cannot be read are
+/// Compose's words, or ours.
+fn is_told_the_same(folder: &Path) -> Result<(), Failed> {
+    let expected = std::fs::read_to_string(folder.join("expected.txt"))?;
+    let arguments = std::fs::read_to_string(folder.join("arguments")).unwrap_or_default();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
+    command.current_dir(folder).env_clear().args(["lint", "--compose", "always"]);
+    command.args(arguments.split_whitespace());
+    for name in ["PATH", "HOME"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    let output = command.output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let code = output.status.code().unwrap_or_default();
+    let told = told.replace("as Docker Compose resolves them", "read without Docker Compose");
+    let is_same = expected.ends_with(&format!("exit {code}\n")) && (code == 2 || expected.contains(&told));
+    if is_same { Ok(()) } else { Err(format!("with Compose\n{told}exit {code}\nwithout\n{expected}").into()) }
 }
 
 fn agrees(folder: &Path) -> Result<(), Failed> {

@@ -9,6 +9,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use portolan::compose::load::{Asked, load};
+use portolan::compose::project::Project;
+use portolan::lint::report::{Format, Report};
+use portolan::{lint, model};
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -144,4 +149,52 @@ fn has_message_and_place(object: &Value, case: &str) {
     let of = |key: &str| place["region"][key].as_u64().unwrap();
     let (start, end) = ((of("startLine"), of("startColumn")), (of("endLine"), of("endColumn")));
     assert!(start.0 >= 1 && start.1 >= 1 && start <= end, "{case}: {start:?} {end:?}");
+}
+
+/// What is said of one file with this text, in every form; there is no other file.
+fn told(text: &str) -> Vec<String> {
+    let read = |path: &Path| match path.file_name().is_some_and(|name| name == "compose.yml") {
+        true => Ok(text.to_owned()),
+        false => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let asked = Asked { files: vec!["compose.yml".into()], ..Asked::default() };
+    let settings = lint::Settings {
+        model: model::Options {
+            label_prefix: "portolan".to_owned(),
+            reserved_host: "dashboard.localhost".to_owned(),
+            policies: Default::default(),
+        },
+        profiles: vec!["*".to_owned()],
+        proxy_networks: Default::default(),
+    };
+    let outcome = load(&asked, &read)
+        .and_then(|loaded| Ok((Project::of(&loaded)?, loaded)))
+        .map(|(project, loaded)| lint::check(&project, &loaded, &settings, &read));
+    let report = Report { outcome, services: 1, by_compose: false };
+    let formats = [Format::Human, Format::Json, Format::Sarif, Format::Github];
+    formats.into_iter().map(|format| report.print(format, true)).collect()
+}
+
+/// What breaks places: signs of YAML and of variables, and letters of more than one byte.
+const PIECES: &str = r#"[ \n\t:#&*!|>'"{}\[\],<=$?%@`~a-c0-9é漢-]{0,6}"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_with_anything_in_it_is_answered(
+        which in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..8, PIECES), 1..5),
+    ) {
+        let cases = cases();
+        let file = cases[which.index(cases.len())].join("compose.yml");
+        let mut text: Vec<char> = std::fs::read_to_string(file).unwrap().chars().collect();
+        for (at, removed, added) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + removed).min(text.len());
+            text.splice(at..end, added.chars());
+        }
+        let text: String = text.into_iter().collect();
+        prop_assert!(told(&text).iter().skip(1).take(2).all(|text| !text.is_empty()));
+    }
 }

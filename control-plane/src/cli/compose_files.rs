@@ -105,10 +105,9 @@ impl ComposeFiles {
             Said::Refused(words) => {
                 let loaded = ours?;
                 // What it refuses for the sake of a variable is told as a finding, with its place.
-                if !refuses(&loaded) {
-                    return Err(Error::at(loaded.tree.place.clone(), words));
-                }
-                Self::alone(loaded)
+                let is_told = refuses(&loaded);
+                let alone = Self::alone(loaded)?;
+                if is_told { Ok(alone) } else { Err(Error::at(nowhere(&asked).tree.place, words)) }
             }
             Said::NotThere(words) if self.compose == AskCompose::Always => {
                 let reason = format!("docker compose cannot be asked: {words}");

@@ -148,6 +148,8 @@ mod tests {
             ("serve", "services file"),
             ("rollout", "the old containers serve on"),
             ("wait", "acknowledged its"),
+            ("lint", "2 where the files cannot be checked"),
+            ("plan", "0 where nothing would change, 2 where something would, 1 where"),
         ] {
             let help = cli.find_subcommand_mut(command).unwrap().render_long_help().to_string();
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -325,6 +325,8 @@ fn placed(printed: &Value, ours: Option<&Tree>, around: &Place) -> Tree {
             };
             Kind::Map(fields.iter().map(field).collect())
         }
+        // Compose makes empty text of a label without a value.
+        Value::String(text) if text.is_empty() && ours.is_some_and(Tree::is_null) => Kind::Null,
         Value::String(text) => Kind::Text(same_or(text.replace("$$", "$"), ours, place)),
         other => Kind::Text(same_or(other.to_string(), ours, place)),
     };

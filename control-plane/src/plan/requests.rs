@@ -19,7 +19,9 @@ pub(super) fn elsewhere(now: &Topology, then: &Topology, dashboard: &str) -> Vec
     let mut found: Vec<Elsewhere> = Vec::new();
     for (site, matches) in places {
         let Some(mut question) = sample(&site.host, matches) else { continue };
-        question.port = now.policies.entry_points.get(&site.entry).and_then(EntryPoint::port);
+        let entry = now.policies.entry_points.get(&site.entry);
+        question.secure = entry.is_some_and(EntryPoint::is_secure);
+        question.port = entry.and_then(EntryPoint::port);
         let answer = |topology: &Topology| answered(topology, dashboard, &question);
         let (before, after) = (answer(now), answer(then));
         let request = format!("{site}{}", shown(matches));
