@@ -21,6 +21,7 @@ const ROOTS: &[&str] = &[
     "envoy.config.endpoint.v3.ClusterLoadAssignment",
     "envoy.config.listener.v3.Listener",
     "envoy.config.route.v3.RouteConfiguration",
+    "envoy.config.trace.v3.OpenTelemetryConfig",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
     "envoy.extensions.compression.brotli.compressor.v3.Brotli",

@@ -13,6 +13,8 @@ struct Cli {
     #[command(flatten)]
     http: lifecycle::http::Options,
     #[command(flatten)]
+    trace: lifecycle::trace::Options,
+    #[command(flatten)]
     store: backend::store::Options,
     #[command(subcommand)]
     command: Option<Command>,
@@ -31,7 +33,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     lifecycle::logging::init(&cli.logging)?;
     let store = cli.store.open()?;
     let listener = cli.http.bind().await?;
-    backend::serve(listener, &cli.http, store, lifecycle::shutdown::signal()?).await
+    let export = cli.trace.start("backend", cli.http.replica())?;
+    let served = backend::serve(listener, &cli.http, store, lifecycle::shutdown::signal()?).await;
+    export.end().await;
+    served
 }
 
 #[tokio::main(worker_threads = 2)]

@@ -136,6 +136,7 @@ fn edge() -> EdgeOptions {
         dashboard_host: "dashboard.localhost".to_owned(),
         dashboard_at: HostPort { host: "control-plane".to_owned(), port: 18_001 },
         envoy_admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+        traces: None,
     }
 }
 

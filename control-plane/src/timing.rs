@@ -75,6 +75,7 @@ mod tests {
             dashboard_host: "dashboard.localhost".to_owned(),
             dashboard_at: "control-plane:18001".parse().unwrap(),
             envoy_admin: any,
+            traces: None,
         };
         Publisher::new(model, edge)
     }

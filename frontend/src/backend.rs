@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use lifecycle::trace::Origin;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use tracing::warn;
@@ -69,11 +70,12 @@ impl Backend {
     pub(crate) async fn list(
         &self,
         limit: usize,
-        request_id: &str,
+        origin: &Origin,
     ) -> Result<BTreeMap<String, String>, Failure> {
+        let asking = origin.asks("GET /messages");
         let mut url = self.messages.clone();
         url.set_query(Some(&format!("limit={limit}")));
-        let response = self.client.get(url).header("x-request-id", request_id).send().await;
+        let response = self.client.get(url).headers(asking.headers()).send().await;
         let response = response.map_err(|error| away(&error))?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response).await);
@@ -82,11 +84,11 @@ impl Backend {
     }
 
     /// Stores a value.
-    pub(crate) async fn save(&self, key: &str, value: &str, request_id: &str) -> Result<(), Failure> {
+    pub(crate) async fn save(&self, key: &str, value: &str, origin: &Origin) -> Result<(), Failure> {
+        let asking = origin.asks("POST /messages");
         let message = serde_json::json!({ "key": key, "value": value });
         let request = self.client.post(self.messages.clone()).json(&message);
-        let response =
-            request.header("x-request-id", request_id).send().await.map_err(|error| away(&error))?;
+        let response = request.headers(asking.headers()).send().await.map_err(|error| away(&error))?;
         if response.status().is_success() { Ok(()) } else { Err(refusal(response).await) }
     }
 }

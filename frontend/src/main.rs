@@ -13,6 +13,8 @@ struct Cli {
     #[command(flatten)]
     http: lifecycle::http::Options,
     #[command(flatten)]
+    trace: lifecycle::trace::Options,
+    #[command(flatten)]
     backend: frontend::BackendOptions,
     #[command(subcommand)]
     command: Option<Command>,
@@ -31,7 +33,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     lifecycle::logging::init(&cli.logging)?;
     let backend = cli.backend.open()?;
     let listener = cli.http.bind().await?;
-    frontend::serve(listener, &cli.http, backend, lifecycle::shutdown::signal()?).await
+    let export = cli.trace.start("frontend", cli.http.replica())?;
+    let served = frontend::serve(listener, &cli.http, backend, lifecycle::shutdown::signal()?).await;
+    export.end().await;
+    served
 }
 
 #[tokio::main(worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! What a request means.
 
 use lifecycle::http::{Body, BodyError, Call, text, with_type};
+use lifecycle::trace::Origin;
 use tracing::error;
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -43,7 +44,7 @@ impl Site {
 
     pub(crate) async fn answer(&self, call: Call) -> Body {
         let mut response = match (call.path.as_str(), call.verb()) {
-            ("/", Method::GET) => self.page(&call.request_id, Form::default(), None).await,
+            ("/", Method::GET) => self.page(&call.origin, Form::default(), None).await,
             ("/messages", Method::POST) => self.save(call).await,
             ("/messages", Method::GET) => redirect(StatusCode::FOUND),
             ("/style.css", Method::GET) => return style(),
@@ -75,7 +76,7 @@ impl Site {
                 "Send application/x-www-form-urlencoded with key and value; the backend takes JSON as well.";
             return self.refuse(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That is not a form", advice));
         }
-        let request_id = call.request_id.clone();
+        let origin = call.origin.clone();
         let body = match call.body(MAX_BODY).await {
             Ok(body) => body,
             Err(error) => return self.refuse(unread(&error)),
@@ -88,15 +89,15 @@ impl Site {
                 _ => {}
             }
         }
-        match self.backend.save(&form.key, &form.value, &request_id).await {
+        match self.backend.save(&form.key, &form.value, &origin).await {
             Ok(()) => redirect(StatusCode::SEE_OTHER),
-            Err(failure) => self.page(&request_id, form, Some(failed("could not be saved", failure))).await,
+            Err(failure) => self.page(&origin, form, Some(failed("could not be saved", failure))).await,
         }
     }
 
     /// The page with its list. Where the list cannot be had, that is what the page says.
-    async fn page(&self, request_id: &str, form: Form, refused: Option<Refusal>) -> Body {
-        let list = self.backend.list(SHOWN + 1, request_id).await;
+    async fn page(&self, origin: &Origin, form: Form, refused: Option<Refusal>) -> Body {
+        let list = self.backend.list(SHOWN + 1, origin).await;
         let mut page = Page { replica: &self.replica, form, shown: SHOWN, ..Page::default() };
         let refused = match list {
             Ok(list) => {

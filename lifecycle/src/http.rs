@@ -17,6 +17,7 @@ use warp::Filter;
 use warp::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::shutdown::Stages;
+use crate::trace::Origin;
 
 /// The body of an answer.
 pub type Body = warp::reply::Response;
@@ -28,6 +29,7 @@ const MAX_REQUEST_ID: usize = 128;
 
 const REQUEST_ID: &str = "x-request-id";
 const SERVED_BY: &str = "x-served-by";
+const HEALTH: &str = "/health";
 
 /// How a server runs and stops.
 #[derive(Debug, Clone, clap::Args)]
@@ -96,8 +98,8 @@ pub struct Call {
     pub query: String,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its id: the caller's, or one of our own.
-    pub request_id: String,
+    /// Where it comes from: what goes on with all that is asked for its sake.
+    pub origin: Origin,
     body: Chunks,
 }
 
@@ -192,8 +194,13 @@ where
         .then(move |method, path: warp::path::FullPath, query, headers: HeaderMap, body| {
             let (handler, replica, health) = (handler.clone(), Arc::clone(&replica), health.clone());
             let request_id = request_id(&headers);
-            let path = path.as_str().to_owned();
-            let call = Call { method, path, query, headers, request_id, body: chunks(body) };
+            let (method, path): (Method, _) = (method, path.as_str().to_owned());
+            // What only asks how it is would fill the traces.
+            let origin = match path.as_str() {
+                HEALTH => Origin::none(request_id),
+                path => Origin::of(&headers, request_id, method.as_str(), path),
+            };
+            let call = Call { method, path, query, headers, origin, body: chunks(body) };
             async move { answer(call, &replica, &health, &handler).await }
         });
     let closed = stages.clone();
@@ -215,18 +222,20 @@ where
     H: Fn(Call) -> F,
     F: Future<Output = Body>,
 {
-    let request_id = call.request_id.clone();
+    let origin = call.origin.clone();
     let what = format!("{} {}", call.method, call.path);
-    let is_check = call.path == "/health";
+    let is_check = call.path == HEALTH;
     let mut response = if is_check { health(&call, stages) } else { handler(call).await };
     let status = response.status().as_u16();
+    origin.answered(status);
+    let (request_id, trace_id) = (&*origin.request_id, origin.trace_id());
     // A replica that stops says so once, not at every check.
     if status >= 500 && !is_check {
-        warn!(request = what, status, request_id, "answered");
+        warn!(request = what, status, request_id, trace_id, "answered");
     } else {
-        debug!(request = what, status, request_id, "answered");
+        debug!(request = what, status, request_id, trace_id, "answered");
     }
-    for (name, value) in [(SERVED_BY, replica), (REQUEST_ID, request_id.as_str())] {
+    for (name, value) in [(SERVED_BY, replica), (REQUEST_ID, request_id)] {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);
         }

@@ -2,6 +2,9 @@
 
 pub mod duration;
 pub mod health;
+#[cfg(feature = "server")]
 pub mod http;
 pub mod logging;
 pub mod shutdown;
+#[cfg(feature = "server")]
+pub mod trace;

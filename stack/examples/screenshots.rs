@@ -57,6 +57,7 @@ fn run() -> Result<()> {
         grpc_port: ports::free()?,
         frontends: 3,
         folder: folder.clone(),
+        otlp_endpoint: None,
     };
     let binaries = Binaries::build()?;
     let portolan = binaries.portolan.clone();

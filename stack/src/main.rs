@@ -24,6 +24,10 @@ struct Cli {
     #[arg(long, value_name = "PORT", default_value = "18000")]
     grpc_port: u16,
 
+    /// Where traces go: OTLP over gRPC, such as http://127.0.0.1:4317.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
     /// How many frontends.
     #[arg(long, value_name = "NUMBER", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=50))]
     frontends: u16,
@@ -41,7 +45,13 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let folder = stack::workspace().join("target/stack");
     let frontends = usize::from(cli.frontends);
     eprintln!("==> Starting everything on port {edge_port}");
-    let options = Options { edge_port, grpc_port: cli.grpc_port, frontends, folder };
+    let options = Options {
+        edge_port,
+        grpc_port: cli.grpc_port,
+        frontends,
+        folder,
+        otlp_endpoint: cli.otlp_endpoint.clone(),
+    };
     let mut system = System::start(options, binaries)?;
     print_addresses(&system);
     let ended =

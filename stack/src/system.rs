@@ -27,6 +27,15 @@ pub struct Options {
     pub frontends: usize,
     /// The folder for data, logs and configuration.
     pub folder: PathBuf,
+    /// Where traces go (OTLP over gRPC), if anywhere.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Options {
+    /// The environment that says where traces go.
+    fn otlp(&self) -> Option<(&'static str, String)> {
+        self.otlp_endpoint.clone().map(|endpoint| ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint))
+    }
 }
 
 /// All processes. Dropping it kills them.
@@ -138,21 +147,25 @@ impl System {
     }
 
     fn start_backend(&mut self) -> anyhow::Result<()> {
+        let otlp = self.options.otlp();
         let (port, redis) = (self.backend_port, self.redis_port);
         let backend = Process::start("backend", &self.logs(), &self.binaries.backend, |command| {
             command.env("LISTEN", format!("127.0.0.1:{port}")).env("REPLICA", "backend-1");
             command.env("REDIS_URL", format!("redis://127.0.0.1:{redis}"));
+            command.envs(otlp);
         })?;
         self.add(backend);
         Ok(())
     }
 
     fn start_frontend(&mut self, index: usize) -> anyhow::Result<()> {
+        let otlp = self.options.otlp();
         let (port, backend) = (self.frontend_ports[index], self.backend_port);
         let name = format!("frontend-{}", index + 1);
         let frontend = Process::start(&name, &self.logs(), &self.binaries.frontend, |command| {
             command.env("LISTEN", format!("127.0.0.1:{port}")).env("REPLICA", &name);
             command.env("BACKEND_URL", format!("http://127.0.0.1:{backend}"));
+            command.envs(otlp);
         })?;
         self.add(frontend);
         Ok(())
@@ -164,6 +177,7 @@ impl System {
     ///
     /// It cannot be started.
     pub fn start_control_plane(&mut self) -> anyhow::Result<()> {
+        let otlp = self.options.otlp();
         let (edge, grpc, admin) = (self.options.edge_port, self.options.grpc_port, self.admin_port);
         let http = self.http_port;
         let file = self.services_file();
@@ -177,6 +191,7 @@ impl System {
                 command.arg("--dashboard-at").arg(format!("127.0.0.1:{http}"));
                 command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));
                 command.arg("--state-file").arg(state);
+                command.envs(otlp);
             })?;
         self.add(control_plane);
         Ok(())

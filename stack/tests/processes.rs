@@ -55,7 +55,13 @@ fn tail(text: &str) -> String {
 }
 
 fn start(folder: PathBuf) -> Result<System> {
-    let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 3, folder };
+    let options = Options {
+        edge_port: ports::free()?,
+        grpc_port: ports::free()?,
+        frontends: 3,
+        folder,
+        otlp_endpoint: None,
+    };
     System::start(options, Binaries::build()?)
 }
 
@@ -106,7 +112,10 @@ fn trials(system: Option<&Shared>) -> Vec<Trial> {
         test("a_drained_frontend_gets_nothing_until_it_is_put_back", a_drained_frontend_gets_nothing),
         test("changes_need_the_token_and_never_come_through_envoy", changes_need_the_token),
         test("why_says_which_route_takes_a_url_as_the_dashboard_does", why_says_which_route),
-        test("why_says_how_far_a_container_is_with_and_without_a_control_plane", why_says_how_far_a_container_is),
+        test(
+            "why_says_how_far_a_container_is_with_and_without_a_control_plane",
+            why_says_how_far_a_container_is,
+        ),
         test("wait_says_what_is_missing", wait_says_what_is_missing),
         test("status_shows_everything_on_one_screen", status_shows_everything),
         test("watch_follows_what_changes", watch_follows_what_changes),

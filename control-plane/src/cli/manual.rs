@@ -11,12 +11,10 @@ use super::Cli;
 
 /// Print what a shell needs to complete the command line.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 where it is printed, 2 where the command is wrong.\n\n    \
+#[command(after_help = "Exit codes: 0 where it is printed, 2 where the command is wrong.\n\n    \
                   portolan completions bash > ~/.local/share/bash-completion/completions/portolan\n    \
                   portolan completions zsh > \"${fpath[1]}/_portolan\"\n    \
-                  portolan completions fish > ~/.config/fish/completions/portolan.fish"
-)]
+                  portolan completions fish > ~/.config/fish/completions/portolan.fish")]
 pub(super) struct Completions {
     /// The shell.
     #[arg(value_enum)]

@@ -47,7 +47,7 @@ pub struct Cli {
 /// Each is described where it is defined: a sentence here would stand in for all that is said there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Health(health::Health),
     Lint(lint::Lint),
     Convert(convert::Convert),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,9 @@ use super::settings::Settings;
 use crate::dashboard;
 use crate::runtime::{self, Config, Source};
 use crate::translate::{EdgeOptions, HostPort};
+
+/// Where collectors listen for OTLP over gRPC.
+const OTLP_PORT: u16 = 4317;
 
 /// Watch the containers and serve Envoy.
 ///
@@ -57,6 +61,20 @@ pub(super) struct Serve {
     #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     envoy_admin: SocketAddr,
 
+    /// Where traces go, as seen from Envoy: OTLP over gRPC, such as http://collector:4317. OTEL_EXPORTER_OTLP_ENDPOINT says it too.
+    #[arg(
+        long,
+        env = "PORTOLAN_OTLP_ENDPOINT",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true
+    )]
+    otlp_endpoint: Collector,
+
+    /// The same under the name that every program with OpenTelemetry reads.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", default_value = "", hide = true)]
+    otel_exporter_otlp_endpoint: Collector,
+
     /// Keep the last view in this file, and start from it while the source is away; and keep beside it, in FILE.decisions,
     /// what was decided by hand (drain, weight).
     #[arg(long, env = "PORTOLAN_STATE", value_name = "FILE")]
@@ -79,6 +97,7 @@ impl Serve {
             dashboard_host: self.settings.dashboard_host.clone(),
             dashboard_at: self.dashboard_at,
             envoy_admin: self.envoy_admin,
+            traces: self.otlp_endpoint.0.or(self.otel_exporter_otlp_endpoint.0),
         };
         let (publisher, policies) = self.settings.publisher(edge.clone())?;
         let config = Config {
@@ -96,5 +115,50 @@ impl Serve {
             max_view_age: self.max_view_age,
         };
         runtime::serve(config, lifecycle::shutdown::signal()?).await
+    }
+}
+
+/// Where traces go, or nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Collector(Option<HostPort>);
+
+impl FromStr for Collector {
+    type Err = String;
+
+    /// `http://collector:4317`, `collector:4317`, `http://collector`; nothing is nowhere.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        if text.starts_with("https://") {
+            return Err("traces are sent without TLS; write http://collector:4317".to_owned());
+        }
+        let place = text.strip_prefix("http://").unwrap_or(text);
+        let place = place.strip_suffix('/').unwrap_or(place);
+        let has_port = place.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+        let place = if has_port { place.to_owned() } else { format!("{place}:{OTLP_PORT}") };
+        let wrong = |_| format!("{text:?} is not where traces can go; write http://collector:4317");
+        place.parse().map(|place| Self(Some(place))).map_err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_traces_go_is_read_as_open_telemetry_writes_it() {
+        let read = |text: &str| text.parse::<Collector>().map(|read| read.0.map(|at| (at.host, at.port)));
+        let at = |host: &str, port| Ok(Some((host.to_owned(), port)));
+        assert_eq!(read(""), Ok(None));
+        for text in ["http://collector:4317", "http://collector:4317/", "collector:4317", "http://collector"]
+        {
+            assert_eq!(read(text), at("collector", 4317), "{text}");
+        }
+        assert_eq!(read("http://[::1]:9"), at("::1", 9));
+        assert_eq!(read("http://[::1]"), at("::1", 4317));
+        for text in ["https://collector:4317", "http://collector:4317/v1/traces", "http://", "http://a b"] {
+            assert!(read(text).unwrap_err().contains("write http://collector:4317"), "{text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::policies::AccessLog as Format;
 
 /// Key and Envoy's command operator (Envoy documentation, "Access logging", "Command operators"). Values that are
 /// numbers stay numbers, and what a request does not have is null.
-const FIELDS: [(&str, &str); 19] = [
+const FIELDS: [(&str, &str); 20] = [
     ("time", "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%"),
     ("client_address", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
     ("method", "%REQ(:METHOD)%"),
@@ -33,6 +33,7 @@ const FIELDS: [(&str, &str); 19] = [
     ("cluster", "%UPSTREAM_CLUSTER_RAW%"),
     ("route", "%ROUTE_NAME%"),
     ("request_id", "%REQ(X-REQUEST-ID)%"),
+    ("trace_id", "%TRACE_ID%"),
     ("user_agent", "%REQ(USER-AGENT)%"),
 ];
 

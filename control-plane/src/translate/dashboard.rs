@@ -57,10 +57,14 @@ pub(super) fn admin_cluster(edge: &EdgeOptions) -> Cluster {
 
 /// The control plane's pages.
 pub(super) fn pages_cluster(edge: &EdgeOptions) -> Cluster {
-    let HostPort { host, port } = &edge.dashboard_at;
+    elsewhere(NAME, &edge.dashboard_at)
+}
+
+/// A cluster of one place, by its name or address.
+pub(super) fn elsewhere(name: &str, HostPort { host, port }: &HostPort) -> Cluster {
     let cluster = match host.parse() {
-        Ok(ip) => a_cluster(NAME, DiscoveryType::Static, at(SocketAddr::new(ip, *port))),
-        Err(_) => a_cluster(NAME, DiscoveryType::StrictDns, named(host, *port)),
+        Ok(ip) => a_cluster(name, DiscoveryType::Static, at(SocketAddr::new(ip, *port))),
+        Err(_) => a_cluster(name, DiscoveryType::StrictDns, named(host, *port)),
     };
     // A name that does not resolve must not hold up a start: everything else is served meanwhile.
     Cluster { wait_for_warm_on_init: Some(BoolValue { value: false }), ..cluster }

@@ -15,7 +15,7 @@ use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::any::any;
 use super::{
-    EdgeOptions, HTTP, access_log, address, ads, duration, filters, listener_name, local_reply, uint,
+    EdgeOptions, HTTP, access_log, address, ads, duration, filters, listener_name, local_reply, tracing, uint,
 };
 use crate::policies::{AccessLog, EntryName, EntryPoint, Policies, WEB};
 
@@ -42,7 +42,7 @@ pub(super) fn all(edge: &EdgeOptions, policies: &Policies) -> Vec<Listener> {
 fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, log: AccessLog) -> Listener {
     let filter = Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(name, log)))),
+        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(edge, name, log)))),
     };
     Listener {
         name: listener_name(name),
@@ -70,7 +70,7 @@ fn nobody() -> InternalAddressConfig {
 }
 
 /// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
-fn connection_manager(name: &str, log: AccessLog) -> hcm::HttpConnectionManager {
+fn connection_manager(edge: &EdgeOptions, name: &str, log: AccessLog) -> hcm::HttpConnectionManager {
     let yes = Some(BoolValue { value: true });
     hcm::HttpConnectionManager {
         stat_prefix: if name == WEB { HTTP.to_owned() } else { name.to_owned() },
@@ -95,6 +95,7 @@ fn connection_manager(name: &str, log: AccessLog) -> hcm::HttpConnectionManager 
         // A client may bring an id of its own to find its request by; whoever brings none gets one.
         preserve_external_request_id: true,
         always_set_request_id_in_response: true,
+        tracing: edge.traces.as_ref().map(|_| tracing::provider()),
         local_reply_config: Some(local_reply::config()),
         max_request_headers_kb: uint(HEADERS_KIBIBYTES),
         common_http_protocol_options: Some(HttpProtocolOptions {

@@ -13,6 +13,7 @@ mod matching;
 mod per_route;
 mod reads;
 mod route;
+mod tracing;
 mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +50,8 @@ pub struct EdgeOptions {
     pub dashboard_at: HostPort,
     /// Envoy's admin address, as seen from Envoy.
     pub envoy_admin: SocketAddr,
+    /// Where traces go, as seen from Envoy (OTLP over gRPC), if anywhere.
+    pub traces: Option<HostPort>,
 }
 
 /// A name or an address, and a port.
@@ -108,8 +111,8 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
 /// What depends on settings alone.
 #[derive(Debug)]
 pub struct Settled {
-    /// Envoy's own admin pages, and the dashboard.
-    pub clusters: [Cluster; 2],
+    /// Envoy's own admin pages, the dashboard, and where traces go.
+    pub clusters: Vec<Cluster>,
     /// One an entry point.
     pub listeners: Vec<Listener>,
 }
@@ -118,6 +121,7 @@ pub struct Settled {
 #[must_use]
 pub fn settled(edge: &EdgeOptions, policies: &Policies) -> Settled {
     let clusters = [dashboard::admin_cluster(edge), dashboard::pages_cluster(edge)];
+    let clusters = clusters.into_iter().chain(edge.traces.as_ref().map(tracing::cluster)).collect();
     Settled { clusters, listeners: listener::all(edge, policies) }
 }
 

@@ -152,6 +152,7 @@ pub(crate) fn edge() -> EdgeOptions {
         dashboard_host: "dashboard.localhost".to_owned(),
         dashboard_at: "control-plane:18001".parse().unwrap(),
         envoy_admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+        traces: None,
     }
 }
 

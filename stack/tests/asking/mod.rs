@@ -214,7 +214,8 @@ pub(crate) fn why_says_which_route(system: &mut System) -> Result<()> {
 pub(crate) fn why_says_how_far_a_container_is(system: &mut System) -> Result<()> {
     let port = system.options().grpc_port;
     rotation_of(&system.site()?, 3)?;
-    let whole = ["frontend-2", "takes requests", "✓ label", "✓ network", "✓ port", "✓ health", "✓ cluster", "✓ ack"];
+    let whole =
+        ["frontend-2", "takes requests", "✓ label", "✓ network", "✓ port", "✓ health", "✓ cluster", "✓ ack"];
     let said = |arguments: &[&str], code: i32, words: &[&str]| -> Result<String> {
         let (found, text) = portolan(port, &[&["why"][..], arguments].concat())?;
         ensure!(found == Some(code), "{arguments:?}: {found:?} {text}");
@@ -237,7 +238,11 @@ pub(crate) fn why_says_how_far_a_container_is(system: &mut System) -> Result<()>
     })();
     says(port, &["undrain", "frontend-2"], 0, "in rotation again")?;
     drained?;
-    said(&["nothing"], 1, &["no container claims nothing", "And no container has the name or id \"nothing\""])?;
+    said(
+        &["nothing"],
+        1,
+        &["no container claims nothing", "And no container has the name or id \"nothing\""],
+    )?;
     said(&["front"], 1, &["is the beginning of several"])?;
     said(&["frontend-2", "--header", "x"], 2, &["write NAME:VALUE"])?;
     rotation_of(&system.site()?, 3).map(drop)
@@ -258,7 +263,10 @@ fn without_a_control_plane(saved: &Path) -> Result<()> {
     let (code, text) = ask(&state, "frontend.localhost/x")?;
     ensure!(code == Some(0) && text.contains("2 of 3 endpoints ready"), "{code:?} {text}");
     let (code, text) = ask("/nowhere/view", "frontend-1")?;
-    ensure!(code == Some(1) && text.contains("the saved view /nowhere/view cannot be used"), "{code:?} {text}");
+    ensure!(
+        code == Some(1) && text.contains("the saved view /nowhere/view cannot be used"),
+        "{code:?} {text}"
+    );
     let (code, text) = portolan(nobody, &["why", "frontend-1"])?;
     ensure!(code == Some(1) && text.contains("no control plane at 127.0.0.1"), "{code:?} {text}");
     Ok(())

@@ -45,7 +45,13 @@ struct Shared {
 impl Shared {
     fn start(folder: PathBuf, program: &std::path::Path) -> Result<Self> {
         let browser = Browser::start(program, &folder.join("browser"))?;
-        let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 3, folder };
+        let options = Options {
+            edge_port: ports::free()?,
+            grpc_port: ports::free()?,
+            frontends: 3,
+            folder,
+            otlp_endpoint: None,
+        };
         let binaries = Binaries::build()?;
         let portolan = binaries.portolan.clone();
         let system = System::start(options, binaries)?;

@@ -29,7 +29,7 @@ pub const DASHBOARD: &str = "dashboard.localhost";
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The keys of every line of the access log.
-const LOG_KEYS: [&str; 19] = [
+const LOG_KEYS: [&str; 20] = [
     "time",
     "client_address",
     "method",
@@ -48,6 +48,7 @@ const LOG_KEYS: [&str; 19] = [
     "cluster",
     "route",
     "request_id",
+    "trace_id",
     "user_agent",
 ];
 

@@ -1,6 +1,8 @@
-//! What programs that watch are given, by the word of Prometheus itself. Where there is no promtool they are ignored;
-//! `REQUIRE_PROMTOOL=1` makes that a failure.
+//! What programs that watch are given: metrics, by the word of Prometheus itself, and traces. Where there is no promtool or no
+//! Compose, what needs it is ignored; `REQUIRE_PROMTOOL=1` and `REQUIRE_DOCKER=1` make that a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod collector;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use collector::Collector;
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 use stack::binaries::Binaries;
@@ -23,60 +26,87 @@ use tokio::sync::Mutex;
 /// Generous: only a hang takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-type Test = fn(&mut System) -> Result<()>;
+/// A system, and where its traces go.
+struct Lab {
+    system: System,
+    collector: Collector,
+}
 
-const TESTS: &[(&str, Test)] = &[
-    ("promtool_has_nothing_to_say_about_the_metrics", promtool_has_nothing_to_say_about_the_metrics),
-    ("promtool_reads_the_configuration_and_the_alerts", promtool_reads_the_configuration),
-    ("the_alerts_and_the_dashboard_ask_for_metrics_that_there_are", they_ask_for_metrics_that_there_are),
-    ("prometheus_reads_both_and_takes_every_query", prometheus_reads_both),
-    (OF_COMPOSE, compose_reads_the_file),
+type Test = fn(&mut Lab) -> Result<()>;
+
+/// What a test needs besides what every test has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// Debian's package prometheus.
+    Promtool,
+    /// No engine.
+    Compose,
+}
+
+const TESTS: &[(&str, Needs, Test)] = &[
+    ("promtool_has_nothing_to_say_about_the_metrics", Needs::Promtool, promtool_has_nothing_to_say),
+    ("promtool_reads_the_configuration_and_the_alerts", Needs::Promtool, promtool_reads_the_configuration),
+    (
+        "the_alerts_and_the_dashboard_ask_for_metrics_that_there_are",
+        Needs::Nothing,
+        they_ask_for_what_there_is,
+    ),
+    ("prometheus_reads_both_and_takes_every_query", Needs::Promtool, prometheus_reads_both),
+    ("compose_reads_the_file_beside_its_own", Needs::Compose, compose_reads_the_file),
+    ("a_request_is_one_trace_from_envoy_to_the_backend", Needs::Nothing, a_request_is_one_trace),
 ];
-/// It needs Compose, and no engine.
-const OF_COMPOSE: &str = "compose_reads_the_file_beside_its_own";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let nothing = |ignored: bool| {
-        let trial = |(name, _): &(&str, Test)| Trial::test(*name, || Ok(())).with_ignored_flag(ignored);
-        libtest_mimic::run(&arguments, TESTS.iter().map(trial).collect()).exit_code()
-    };
-    if let Err(error) = promtool(&["--version"], "") {
-        if is_set("REQUIRE_PROMTOOL") {
-            eprintln!("REQUIRE_PROMTOOL=1, and {error:#}");
+    let mut missing = Vec::new();
+    for (needs, there, variable) in [
+        (Needs::Promtool, promtool(&["--version"], "").map(drop), "REQUIRE_PROMTOOL"),
+        (Needs::Compose, compose(&["version"]).map(drop), "REQUIRE_DOCKER"),
+    ] {
+        let Err(error) = there else { continue };
+        if is_set(variable) {
+            eprintln!("{variable}=1, and {error:#}");
             return ExitCode::FAILURE;
         }
-        eprintln!("what needs promtool (Debian's package prometheus) is ignored: {error:#}");
-        return nothing(true);
+        eprintln!("what needs {needs:?} is ignored: {error:#}");
+        missing.push(needs);
     }
+    let trial = |lab: Option<&Arc<Mutex<Lab>>>, (name, needs, test): &(&str, Needs, Test)| {
+        let (lab, test) = (lab.cloned(), *test);
+        let run = move || {
+            let lab = lab.ok_or("no system")?;
+            test(&mut lab.blocking_lock()).map_err(|error| format!("{error:#}").into())
+        };
+        Trial::test(*name, run).with_ignored_flag(missing.contains(needs))
+    };
+    let trials = |lab| TESTS.iter().map(|test| trial(lab, test)).collect();
     let is_wanted =
         |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
-    if arguments.list || !TESTS.iter().any(|(name, _)| is_wanted(name)) {
-        return nothing(false);
+    if arguments.list || !TESTS.iter().any(|(name, ..)| is_wanted(name)) {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
     // This thread starts all children, and outlives the tests.
     let folder = tempfile::tempdir().expect("a folder for the system");
-    let system = Arc::new(Mutex::new(start(folder.path().to_owned()).expect("the system starts")));
-    let has_compose = compose(&["version"]).is_ok() || is_set("REQUIRE_DOCKER");
-    let trials = TESTS.iter().map(|(name, test)| {
-        let system = Arc::clone(&system);
-        let ignored = *name == OF_COMPOSE && !has_compose;
-        Trial::test(*name, move || {
-            test(&mut system.blocking_lock()).map_err(|error| format!("{error:#}").into())
-        })
-        .with_ignored_flag(ignored)
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let lab = Arc::new(Mutex::new(start(folder.path().to_owned()).expect("the system starts")));
+    libtest_mimic::run(&arguments, trials(Some(&lab))).exit_code()
+}
+
+fn start(folder: PathBuf) -> Result<Lab> {
+    let collector = Collector::start()?;
+    let options = Options {
+        edge_port: ports::free()?,
+        grpc_port: ports::free()?,
+        frontends: 2,
+        folder,
+        otlp_endpoint: Some(collector.endpoint()),
+    };
+    Ok(Lab { system: System::start(options, Binaries::build()?)?, collector })
 }
 
 fn is_set(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| value == "1")
-}
-
-fn start(folder: PathBuf) -> Result<System> {
-    let options = Options { edge_port: ports::free()?, grpc_port: ports::free()?, frontends: 2, folder };
-    System::start(options, Binaries::build()?)
 }
 
 /// Runs promtool, and returns what it says.
@@ -92,7 +122,7 @@ fn promtool(arguments: &[&str], input: &str) -> Result<String> {
     Ok(said)
 }
 
-fn promtool_has_nothing_to_say_about_the_metrics(system: &mut System) -> Result<()> {
+fn promtool_has_nothing_to_say(Lab { system, .. }: &mut Lab) -> Result<()> {
     let url = format!("http://127.0.0.1:{}/metrics", system.http_port());
     until("Envoy has acknowledged everything", LIMIT, || {
         let text = reqwest::blocking::get(&url)?.text()?;
@@ -112,7 +142,7 @@ fn file(path: &str) -> PathBuf {
     stack::workspace().join(path)
 }
 
-fn promtool_reads_the_configuration(_: &mut System) -> Result<()> {
+fn promtool_reads_the_configuration(_: &mut Lab) -> Result<()> {
     let config = file("observability/prometheus.yml");
     let said = promtool(&["check", "config", &config.display().to_string()], "")?;
     ensure!(said.contains("1 rule files found") && said.contains("9 rules found"), "{said}");
@@ -142,7 +172,7 @@ fn metrics_of(query: &str) -> impl Iterator<Item = &str> {
     words.filter(is_metric).filter(move |word| !is_label(word) && *word != "portolan_dashboard")
 }
 
-fn they_ask_for_metrics_that_there_are(system: &mut System) -> Result<()> {
+fn they_ask_for_what_there_is(Lab { system, .. }: &mut Lab) -> Result<()> {
     let site = system.site()?;
     // What nobody asked for yet has no statistics.
     for _ in 0..5 {
@@ -174,7 +204,7 @@ fn they_ask_for_metrics_that_there_are(system: &mut System) -> Result<()> {
 }
 
 /// The same programs that compose.observability.yml runs, as far as a process can be one.
-fn prometheus_reads_both(system: &mut System) -> Result<()> {
+fn prometheus_reads_both(Lab { system, .. }: &mut Lab) -> Result<()> {
     let (port, folder) = (ports::free()?, system.folder().join("prometheus"));
     fs::create_dir_all(&folder)?;
     let config = fs::read_to_string(file("observability/prometheus.yml"))?
@@ -231,7 +261,7 @@ fn compose(arguments: &[&str]) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-fn compose_reads_the_file(_: &mut System) -> Result<()> {
+fn compose_reads_the_file(_: &mut Lab) -> Result<()> {
     let value: Value = serde_json::from_slice(&compose(&["config", "--format", "json"])?)?;
     for (service, network) in [("prometheus", "control"), ("grafana", "observability"), ("envoy", "control")]
     {
@@ -245,4 +275,35 @@ fn compose_reads_the_file(_: &mut System) -> Result<()> {
         ensure!(value["services"][service]["read_only"] == true, "{service}: {value}");
     }
     Ok(())
+}
+
+fn a_request_is_one_trace(Lab { system, collector }: &mut Lab) -> Result<()> {
+    let site = system.site()?;
+    let trace: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+    let parent = format!("00-{trace:032x}-b7ad6b7169203331-01");
+    let request = site.request(reqwest::Method::GET, "frontend.localhost", "/?traced");
+    ensure!(request.header("traceparent", parent).send()?.status() == 200, "the page");
+    // Who brings no trace gets one.
+    ensure!(site.get("frontend.localhost", "/?untraced")?.status() == 200, "the page");
+    until("all three have sent their spans", LIMIT, || {
+        for service in ["envoy", "frontend", "backend"] {
+            ensure!(collector.has(service, trace), "nothing of {service}");
+        }
+        Ok(())
+    })?;
+    let log = system.folder().join("logs/envoy.log");
+    until("the access log has both", LIMIT, || {
+        let log = fs::read_to_string(&log)?;
+        let id = |path: &str| -> Result<u128> {
+            let line = log.lines().find(|line| line.contains(path)).context("no line yet")?;
+            let line: Value = serde_json::from_str(line)?;
+            let id = line["trace_id"].as_str().with_context(|| format!("no trace in {line}"))?;
+            ensure!(id.len() == 32, "{line}");
+            Ok(u128::from_str_radix(id, 16)?)
+        };
+        ensure!(id("/?traced")? == trace, "another trace than the client's");
+        let own = id("/?untraced")?;
+        ensure!(own != trace && collector.has("backend", own), "its own is not at the backend yet");
+        Ok(())
+    })
 }

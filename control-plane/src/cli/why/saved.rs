@@ -38,6 +38,7 @@ impl LastView {
             dashboard_host: dashboard_host.clone(),
             dashboard_at: "control-plane:18001".parse().map_err(|error| anyhow!("{error}"))?,
             envoy_admin: ([127, 0, 0, 1], 9901).into(),
+            traces: None,
         };
         let (publisher, policies) = settings.publisher(edge)?;
         let publisher = match policies {

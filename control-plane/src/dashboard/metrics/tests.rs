@@ -50,6 +50,7 @@ impl Bench {
             dashboard_host: "dashboard.localhost".to_owned(),
             dashboard_at: "control-plane:18001".parse().unwrap(),
             envoy_admin: "127.0.0.1:2".parse().unwrap(),
+            traces: None,
         };
         let model = model::Options {
             label_prefix: "portolan".to_owned(),

@@ -43,6 +43,7 @@ fn view(workloads: &[Workload], decisions: &Overrides) -> View {
         dashboard_host: "dashboard.localhost".to_owned(),
         dashboard_at: "control-plane:18001".parse().unwrap(),
         envoy_admin: "127.0.0.1:2".parse().unwrap(),
+        traces: None,
     };
     let options = model::Options {
         label_prefix: "portolan".to_owned(),
