@@ -74,6 +74,11 @@ enum HealthEntry {
 ///
 /// `line:column: what is wrong`, ready to follow the file's name and a colon.
 pub fn parse(text: &str) -> Result<Inventory, String> {
+    // Whoever writes a file in place empties it first: to read that as a world without services would take all away for a moment,
+    // and for good where the rest has a mistake.
+    if text.trim().is_empty() {
+        return Err("1:1: the file is empty; for no services at all write `services: {}`".to_owned());
+    }
     let file: ServicesFile = serde_saphyr::from_str(text).map_err(|error| {
         let (place, message) = place(&error);
         let (line, column) = place.unwrap_or((1, 1));

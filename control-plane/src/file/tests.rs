@@ -25,6 +25,8 @@ fn mistakes_are_told_with_line_and_column() {
         ("services:\n  web:\n    endpoints: [nonsense]\n", "3:", ""),
         ("services:\n  - a\n", "2:", ""),
         ("services: {\n", "", ""),
+        ("", "1:1:", "services: {}"),
+        (" \n", "1:1:", "services: {}"),
         (
             "services:\n  web:\n    endpoints: [{address: \"127.0.0.1:1\", name: a}, {address: \"127.0.0.1:2\", name: a}]\n",
             "",
