@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Location;
 
-use super::schema::{CertificateFiles, Entry, File, OneOrMore, Project, Word};
-use super::{Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
+use super::schema::{AuthWord, CertificateFiles, Entry, File, OneOrMore, Project, Word};
+use super::{Auth, Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
 use crate::model::Host;
 use crate::model::label;
 use serde_saphyr::Spanned;
@@ -16,8 +16,10 @@ pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
     let certificates = certificates(file.certificates, &mut mistakes);
     let entry_points = entry_points(file.entry_points, &certificates, &mut mistakes);
     let mut policies = Policies {
+        is_given: true,
         entry_points,
         certificates,
+        auth: auth(file.auth, &mut mistakes),
         projects: projects(file.projects, &mut mistakes),
         access_log: file.access_log.into(),
         ..Policies::default()
@@ -126,6 +128,40 @@ fn certificates(
         }
         let CertificateFiles { chain, key } = files.value;
         all.insert(name, Certificate { chain, key, pair: None });
+    }
+    all
+}
+
+fn auth(words: BTreeMap<String, Spanned<AuthWord>>, mistakes: &mut Mistakes) -> BTreeMap<String, Auth> {
+    let mut all = BTreeMap::new();
+    for (name, word) in words {
+        let at = word.referenced;
+        name_of("a policy", &name, at, mistakes);
+        if name == "off" {
+            mistakes.add(at, "off means something else to the label auth", "choose another name");
+        }
+        let auth = match word.value {
+            AuthWord::Basic(word) => Auth::Basic { file: word.users, users: None },
+            AuthWord::Forward(word) => {
+                if !word.path.is_empty()
+                    && (!word.path.starts_with('/') || word.path.contains(['?', '#', ' ']))
+                {
+                    mistakes.add(
+                        at,
+                        format!("{:?} is not a path", word.path),
+                        "write a path such as /verify",
+                    );
+                }
+                match word.to.parse() {
+                    Ok(to) => Auth::Forward { at: to, path: word.path, headers: word.headers },
+                    Err(reason) => {
+                        mistakes.add(at, format!("to: {reason}"), "it is a service that Envoy reaches");
+                        continue;
+                    }
+                }
+            }
+        };
+        all.insert(name, auth);
     }
     all
 }

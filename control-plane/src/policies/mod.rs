@@ -1,4 +1,4 @@
-//! What the administrator says and no label may: entry points and certificates, which project may claim which host, what holds where no label
+//! What the administrator says and no label may: entry points, certificates and ways to prove who one is, which project may claim which host, what holds where no label
 //! says, how the access log is written. One YAML file, `portolan.yaml` (docs/policies.md).
 //!
 //! ```text
@@ -6,6 +6,7 @@
 //!   watch: read again when it changes; with a mistake in it the last good one stands, and the mistake is a problem
 //! ```
 
+mod auth;
 mod check;
 mod hosts;
 mod schema;
@@ -19,6 +20,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::model::{Host, Problem};
 
+pub use auth::Auth;
 pub use schema::parse;
 pub use secret::{Certificate, Hidden, Pair};
 pub use watch::{PoliciesFile, PoliciesReceiver};
@@ -36,10 +38,14 @@ pub type EntryName = Arc<str>;
 /// Everything the file says. Without one it is [`Policies::default`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policies {
+    /// Whether there is a file, though it may say nothing.
+    pub is_given: bool,
     /// Where clients come in, by name. `web` is always there.
     pub entry_points: BTreeMap<EntryName, EntryPoint>,
     /// Certificates with their keys, by name.
     pub certificates: BTreeMap<String, Certificate>,
+    /// Ways to prove who one is, by name.
+    pub auth: BTreeMap<String, Auth>,
     /// What holds where no label says, by key.
     pub defaults: BTreeMap<String, String>,
     /// The hosts that belong to a Compose project alone, and are all that it may claim.
@@ -52,8 +58,10 @@ pub struct Policies {
 impl Default for Policies {
     fn default() -> Self {
         Self {
+            is_given: false,
             entry_points: [(WEB.into(), EntryPoint::default())].into(),
             certificates: BTreeMap::new(),
+            auth: BTreeMap::new(),
             defaults: BTreeMap::new(),
             projects: BTreeMap::new(),
             access_log: AccessLog::default(),

@@ -14,6 +14,7 @@ use super::{AccessLog, Mistake, Policies, check};
 pub(super) struct File {
     pub(super) entry_points: BTreeMap<String, Spanned<Entry>>,
     pub(super) certificates: BTreeMap<String, Spanned<CertificateFiles>>,
+    pub(super) auth: BTreeMap<String, Spanned<AuthWord>>,
     pub(super) defaults: BTreeMap<String, Spanned<Word>>,
     pub(super) projects: BTreeMap<String, Spanned<Project>>,
     pub(super) access_log: LogWord,
@@ -50,6 +51,29 @@ impl OneOrMore {
 pub(super) struct CertificateFiles {
     pub(super) chain: PathBuf,
     pub(super) key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AuthWord {
+    Basic(BasicWord),
+    Forward(ForwardWord),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct BasicWord {
+    pub(super) users: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct ForwardWord {
+    pub(super) to: String,
+    #[serde(default)]
+    pub(super) path: String,
+    #[serde(default)]
+    pub(super) headers: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -14,7 +14,7 @@ fn a_file_that_says_nothing_is_as_none() {
     for text in
         ["", "# nothing\n", "{}", "entry-points: {}\n", "entry-points: { web: {} }\naccess-log: json\n"]
     {
-        assert_eq!(parse(text).unwrap(), Policies::default(), "{text:?}");
+        assert_eq!(parse(text).unwrap(), Policies { is_given: true, ..Policies::default() }, "{text:?}");
     }
 }
 
@@ -84,6 +84,11 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
             "certificates: { auto: { chain: a, key: b } }",
             "auto means something else to the label tls; choose",
         ),
+        ("auth: { a: { forward: { to: nowhere } } }", "to: \"nowhere\" is not HOST:PORT"),
+        ("auth: { a: { forward: { to: \"a:1\", path: x } } }", "\"x\" is not a path; write"),
+        ("auth: { off: { basic: { users: a } } }", "off means something else to the label auth"),
+        ("auth: { a: { basic: {} } }", "missing field `users`"),
+        ("auth: { a: { token: {} } }", "unknown variant `token`"),
         ("access-log: xml", "1:13: unknown variant `xml`"),
         ("entry-point: {}", "unknown field `entry-point`"),
         ("entry-points: [", ""),
@@ -157,6 +162,35 @@ fn a_certificate_is_taken_up_when_it_is_whole_and_the_last_good_one_stands() {
     let (second, told) = state();
     assert_eq!((second.map(|pair| pair.chain.to_string()), &*told), (Some(pairs[1].cert.pem()), ""));
     assert!(!format!("{:?}", states.borrow()).contains("PRIVATE KEY"));
+}
+
+#[test]
+fn users_are_taken_up_and_a_faulty_file_leaves_the_last_good_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("portolan.yaml"), "auth: { staff: { basic: { users: staff } } }").unwrap();
+    let mut file = PoliciesFile::open(path("portolan.yaml")).unwrap();
+    let states = file.subscribe();
+    let state = || {
+        let state = states.borrow();
+        let problems: Vec<String> = state.problems.iter().map(ToString::to_string).collect();
+        (state.policies.auth["staff"].is_ready(), problems.join("\n"))
+    };
+    let (is_ready, told) = state();
+    assert!(
+        !is_ready
+            && told.contains("the policy staff: cannot read")
+            && told.contains("what it guards is closed"),
+        "{told}"
+    );
+    std::fs::write(path("staff"), "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
+    file.look();
+    assert_eq!(state(), (true, String::new()));
+    std::fs::write(path("staff"), "ann:password\n").unwrap();
+    file.look();
+    let (is_ready, told) = state();
+    assert!(is_ready && told.contains("the last good ones stand") && !told.contains("password"), "{told}");
+    assert!(!format!("{:?}", states.borrow()).contains("W6ph5"));
 }
 
 #[tokio::test]

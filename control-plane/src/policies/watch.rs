@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Mistake, Policies, State, parse};
+use super::{Auth, Mistake, Policies, State, parse};
 use crate::file::Changes;
 use crate::inventory::WorkloadId;
 use crate::model::Problem;
@@ -101,14 +101,16 @@ impl PoliciesFile {
 }
 
 /// A path as the file has it: a relative one begins at the file's own folder.
-fn beside(file: &Path, path: &Path) -> PathBuf {
+pub(super) fn beside(file: &Path, path: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new(".")).join(path)
 }
 
 impl Policies {
     /// The files that it names.
     fn files(&self) -> impl Iterator<Item = &Path> {
-        self.certificates.values().flat_map(|each| [each.chain.as_path(), each.key.as_path()])
+        let certificates =
+            self.certificates.values().flat_map(|each| [each.chain.as_path(), each.key.as_path()]);
+        certificates.chain(self.auth.values().filter_map(Auth::file).map(PathBuf::as_path))
     }
 
     /// Takes in what the files say that it names; where one is at fault, what it said before. `file` is the policies file.
@@ -127,6 +129,17 @@ impl Policies {
                 },
                 Some,
             );
+        }
+        for (name, auth) in &mut self.auth {
+            auth.beside(file);
+            if let Err((reason, stands, fix)) = auth.fill(last.auth.get(name)) {
+                let stands = if stands { "the last good ones stand" } else { "what it guards is closed" };
+                mistakes.push(Mistake {
+                    place: None,
+                    reason: format!("the policy {name}: {reason}; {stands}"),
+                    fix,
+                });
+            }
         }
         mistakes
     }

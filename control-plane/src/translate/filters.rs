@@ -23,7 +23,9 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use prost::{Message, Name};
 
 use super::any::any;
+use super::auth;
 use super::{reads, uint};
+use crate::policies::Policies;
 
 /// Which clients may come at all. Switched on it compares one address with each range.
 pub(super) const CLIENTS: &str = "envoy.filters.http.rbac";
@@ -50,13 +52,12 @@ const ROUTER: &str = "envoy.filters.http.router";
 /// What the buffer filter would hold if it were switched on without a size: the least.
 const UNUSED_BYTES: u32 = 1;
 
-pub(super) fn chain() -> Vec<HttpFilter> {
+pub(super) fn chain(policies: &Policies) -> Vec<HttpFilter> {
     let limit = LocalRateLimit { stat_prefix: "limit".to_owned(), ..Default::default() };
     let buffer = Buffer { max_request_bytes: uint(UNUSED_BYTES) };
     let [gzip, zstd, brotli] = COMPRESSORS;
-    vec![
-        off(CLIENTS, &Rbac::default()),
-        off(CORS, &Cors::default()),
+    let first = [off(CLIENTS, &Rbac::default()), off(CORS, &Cors::default())];
+    let rest = vec![
         off(LIMIT, &limit),
         off(BODY, &buffer),
         off(gzip, &compressor("gzip", &Gzip::default())),
@@ -65,11 +66,13 @@ pub(super) fn chain() -> Vec<HttpFilter> {
         off(SESSION, &StatefulSession::default()),
         HttpFilter { disabled: false, ..off(READS, &reads::filter()) },
         HttpFilter { disabled: false, ..off(ROUTER, &Router::default()) },
-    ]
+    ];
+    // A browser asks in advance without a password (CORS), and who may not come is not counted.
+    first.into_iter().chain(auth::filters(policies)).chain(rest).collect()
 }
 
 /// A filter that a route may switch on.
-fn off<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
+pub(super) fn off<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
     HttpFilter {
         name: name.to_owned(),
         disabled: true,

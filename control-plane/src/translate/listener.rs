@@ -18,7 +18,7 @@ use super::{
     EdgeOptions, HTTP, access_log, address, ads, duration, filters, listener_name, local_reply, tls, tracing,
     uint,
 };
-use crate::policies::{AccessLog, EntryPoint, Policies, WEB};
+use crate::policies::{EntryPoint, Policies, WEB};
 
 /// An idle client connection is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -45,11 +45,7 @@ pub(super) fn all(edge: &EdgeOptions, policies: &Policies) -> Vec<Listener> {
 fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, policies: &Policies) -> Listener {
     let filter = Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(
-            edge,
-            name,
-            policies.access_log,
-        )))),
+        config_type: Some(FilterConfig::TypedConfig(any(&connection_manager(edge, name, policies)))),
     };
     Listener {
         name: listener_name(name),
@@ -81,7 +77,7 @@ fn nobody() -> InternalAddressConfig {
 }
 
 /// What an edge proxy should set (Envoy documentation, "Configuring Envoy as an edge proxy").
-fn connection_manager(edge: &EdgeOptions, name: &str, log: AccessLog) -> hcm::HttpConnectionManager {
+fn connection_manager(edge: &EdgeOptions, name: &str, policies: &Policies) -> hcm::HttpConnectionManager {
     let yes = Some(BoolValue { value: true });
     hcm::HttpConnectionManager {
         stat_prefix: if name == WEB { HTTP.to_owned() } else { name.to_owned() },
@@ -89,8 +85,8 @@ fn connection_manager(edge: &EdgeOptions, name: &str, log: AccessLog) -> hcm::Ht
             config_source: Some(ads()),
             route_config_name: listener_name(name),
         })),
-        http_filters: filters::chain(),
-        access_log: access_log::on_stdout(log).into_iter().collect(),
+        http_filters: filters::chain(policies),
+        access_log: access_log::on_stdout(policies.access_log).into_iter().collect(),
         // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
         use_remote_address: yes,
         // Nobody is trusted for their address: behind a published port every client seems to come from Docker's bridge,

@@ -4,6 +4,7 @@
 mod access_log;
 mod action;
 mod any;
+mod auth;
 mod cluster;
 mod dashboard;
 mod filters;
@@ -116,7 +117,7 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
 /// What depends on settings alone.
 #[derive(Debug)]
 pub struct Settled {
-    /// Envoy's own admin pages, the dashboard, and where traces go.
+    /// Envoy's own admin pages, the dashboard, where traces go, and the services that policies ask.
     pub clusters: Vec<Cluster>,
     /// One an entry point.
     pub listeners: Vec<Listener>,
@@ -126,7 +127,8 @@ pub struct Settled {
 #[must_use]
 pub fn settled(edge: &EdgeOptions, policies: &Policies) -> Settled {
     let clusters = [dashboard::admin_cluster(edge), dashboard::pages_cluster(edge)];
-    let clusters = clusters.into_iter().chain(edge.traces.as_ref().map(tracing::cluster)).collect();
+    let clusters = clusters.into_iter().chain(edge.traces.as_ref().map(tracing::cluster));
+    let clusters = clusters.chain(auth::clusters(policies)).collect();
     Settled { clusters, listeners: listener::all(edge, policies) }
 }
 

@@ -15,7 +15,7 @@ use crate::policies::{EntryName, Policies};
 
 use super::local_reply::header;
 use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
-use super::{EdgeOptions, action, dashboard, filters, listener_name, per_route};
+use super::{EdgeOptions, action, auth, dashboard, filters, listener_name, per_route};
 
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
@@ -51,12 +51,25 @@ pub(super) fn frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) 
 pub(super) fn virtual_host(policies: &Policies, site: &Site, routes: &[&Route]) -> VirtualHost {
     let host = site.host.to_string();
     let is_complete = routes.last().is_some_and(|last| last.matches.is_everything());
-    let mut routes: Vec<PbRoute> = routes.iter().flat_map(|each| entries(each)).collect();
+    let mut routes: Vec<PbRoute> =
+        routes.iter().flat_map(|each| guarded(policies, each, entries(each))).collect();
     if !is_complete {
         let nobody = || not_found("portolan:unknown-path", "No container claims this path of the host.\n");
         routes.push(to_tls(policies, &site.entry).unwrap_or_else(nobody));
     }
     a_virtual_host(&host, &host, routes)
+}
+
+/// The entries of a route with what says who may use it. Where that cannot be asked they are closed.
+fn guarded(policies: &Policies, route: &Route, mut entries: Vec<PbRoute>) -> Vec<PbRoute> {
+    let Some(name) = &route.options.auth else { return entries };
+    for entry in &mut entries {
+        match auth::guard(policies, name) {
+            Some(guard) => entry.typed_per_filter_config.extend([guard]),
+            None => entry.action = Some(action::respond(503, "Nobody can say who may use this now.\n")),
+        }
+    }
+    entries
 }
 
 fn a_virtual_host(name: &str, domain: &str, routes: Vec<PbRoute>) -> VirtualHost {

@@ -5,6 +5,7 @@
 mod access;
 mod agreement;
 mod lab;
+mod logins;
 mod matching;
 mod policies;
 mod protocols;
@@ -149,6 +150,8 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         secure::a_route_says_whether_it_wants_tls,
         secure::a_certificate_of_this_machine_is_made_and_trusted,
         secure::keys_are_shown_nowhere,
+        logins::a_password_is_asked_for_and_a_new_one_is_taken_up,
+        logins::another_service_is_asked_who_may_come,
     ]
 }
 

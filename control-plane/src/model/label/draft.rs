@@ -160,6 +160,7 @@ impl Draft {
         let redirect = self.redirect.map(|to| Answer::Redirect(to, self.redirect_code));
         let strip = self.strip.then_some(Rewrite::Strip);
         let options = RouteOptions {
+            auth: self.policies.guard(),
             answer: redirect.or(self.respond.map(Answer::Respond)),
             rewrite: strip.or(self.rewrite.map(Rewrite::To)),
             // A gRPC stream may go on for as long as it likes.

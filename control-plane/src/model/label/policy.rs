@@ -22,6 +22,13 @@ pub(super) struct Named {
     pub(super) auth: Option<String>,
 }
 
+impl Named {
+    /// The policy that guards the route, if one does.
+    pub(super) fn guard(&self) -> Option<String> {
+        self.auth.clone().filter(|name| name != OFF)
+    }
+}
+
 /// Where a route is.
 #[derive(Debug, Default)]
 pub(super) struct Whereabouts {
@@ -45,8 +52,9 @@ impl Whereabouts {
 impl Named {
     /// Key and mistake for each name that nothing has, or that does not go with the others.
     pub(super) fn unknown(&self, policies: &Policies) -> Vec<(&'static str, Mistake)> {
-        let auth = self.auth.iter().filter(|name| *name != OFF);
-        let auth = auth.map(|name| ("auth", missing(name, &[OFF], "policy")));
+        let known: Vec<&str> = [OFF].into_iter().chain(policies.auth.keys().map(String::as_str)).collect();
+        let auth = self.auth.iter().filter(|name| !known.contains(&name.as_str()));
+        let auth = auth.map(|name| ("auth", missing(name, &known, "policy")));
         self.whereabouts(policies).err().into_iter().flatten().chain(auth).collect()
     }
 

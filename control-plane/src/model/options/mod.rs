@@ -47,6 +47,8 @@ pub struct RouteOptions {
     pub cors: Option<Cors>,
     /// How many requests it takes.
     pub limit: Option<RateLimit>,
+    /// The policy that says who may use it; anybody, where there is none.
+    pub auth: Option<String>,
     /// Clients that may use it; all, where there is none.
     pub allow: Vec<Cidr>,
     /// Clients that may not.
@@ -83,6 +85,7 @@ impl Default for RouteOptions {
             mirror: None,
             cors: None,
             limit: None,
+            auth: None,
             allow: Vec::new(),
             deny: Vec::new(),
             compress: false,
