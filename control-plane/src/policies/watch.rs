@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Auth, Mistake, Policies, State, parse};
 use crate::file::Changes;
@@ -85,12 +85,17 @@ impl PoliciesFile {
                 fix: "put it back; the last good one stands".to_owned(),
             }],
         };
+        let is_faulty = !mistakes.is_empty();
         let mut policies = self.words.clone();
         mistakes.extend(policies.fill(&self.path, &self.states.borrow().policies));
         let problems = mistakes.into_iter().map(|mistake| problem(&self.path, mistake)).collect();
         let state = State { policies: Arc::new(policies), problems: Arc::new(problems) };
         self.states.send_if_modified(|last| {
             let differs = *last != state;
+            if differs && is_faulty {
+                // What is wrong is told as problems are.
+                warn!(file = %self.path.display(), "the policies file has mistakes in it; the last good one stands");
+            }
             if differs {
                 info!(file = %self.path.display(), mistakes = state.problems.len(), "policies file read");
                 *last = state;
