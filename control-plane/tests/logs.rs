@@ -46,6 +46,17 @@ fn requests_are_shown_in_columns_and_without_colours_where_there_is_no_terminal(
 }
 
 #[test]
+fn what_docker_compose_puts_before_the_first_line_is_no_part_of_it() {
+    // "Erase this line": Compose 2.26 says it to whatever it writes to.
+    let log = format!("\u{1b}[2K{LOG}");
+    let output = portolan(&["--status", "200", "-"], &log, None);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, "06:43:07.123 200     12 ms GET     shop-web-1               shop.localhost/cart\n");
+    let output = portolan(&["--status", "200", "--format", "json", "-"], &log, None);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), LOG.lines().next().unwrap());
+}
+
+#[test]
 fn the_filters_choose_and_json_is_passed_on_as_it_is() {
     let lines: Vec<&str> = LOG.lines().filter(|line| line.starts_with('{')).collect();
     for (arguments, wanted) in [

@@ -6,6 +6,7 @@ mod line;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use anstream::adapter::strip_str;
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -109,7 +110,8 @@ impl Printer {
         let mut input = BufReader::new(input);
         let mut bytes = Vec::new();
         while input.read_until(b'\n', &mut bytes).await.context("cannot read the log")? > 0 {
-            let text = String::from_utf8_lossy(&bytes);
+            // Compose erases the line that it begins with, whatever it writes to. A line of Envoy's holds no such thing raw.
+            let text = strip_str(&String::from_utf8_lossy(&bytes)).to_string();
             match self.one(text.trim_end_matches(['\n', '\r'])) {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(End::OfReader),
                 printed => printed?,
