@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
 use portolan::compat::{Kind, Source, Translated, traefik};
-use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::{Problem, label};
 use portolan::policies::Policies;
 use proptest::prelude::*;
@@ -27,19 +28,9 @@ fn translate(services: &Services) -> Vec<Translated> {
 
 /// What is wrong with our labels, as whoever reads them says.
 fn problems(labels: &[(String, String)]) -> Vec<Problem> {
-    let workload = Workload {
-        id: WorkloadId("id".into()),
-        name: "web".to_owned(),
-        project: None,
-        service: None,
-        number: None,
-        labels: labels.iter().map(|(key, value)| (format!("portolan.{key}"), value.clone())).collect(),
-        placement: Placement::Host,
-        exposed_ports: [80].into(),
-        state: State::Running,
-        health: Health::None,
-        created: 0,
-    };
+    let workload = support::labelled(
+        labels.iter().map(|(key, value)| (format!("portolan.{key}"), value.clone())).collect(),
+    );
     let (_, problems) = label::read(&workload, "portolan", &Policies::default());
     // A policy and an entry point are for somebody to write: that is said in a note.
     let is_for_somebody = |problem: &Problem| {

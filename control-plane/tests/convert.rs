@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use std::process::{Command, Output};
 
 use portolan::compat::convert::{self, Converted, Options};
 use portolan::compose::yaml;
-use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
+use portolan::inventory::Workload;
 use portolan::model::label;
 use portolan::policies::Policies;
 use proptest::prelude::*;
@@ -70,17 +72,8 @@ fn is_right(converted: &Converted, case: &Path) {
             !value.contains("${") && !key.ends_with("auth") && !key.ends_with("listen")
         });
         let workload = Workload {
-            id: WorkloadId("id".into()),
-            name: "web".to_owned(),
-            project: None,
-            service: None,
-            number: None,
-            labels: labels.map(|(key, value)| (key, value.replace("$$", "$"))).collect(),
-            placement: Placement::Host,
             exposed_ports: BTreeSet::new(),
-            state: State::Running,
-            health: Health::None,
-            created: 0,
+            ..support::labelled(labels.map(|(key, value)| (key, value.replace("$$", "$"))).collect())
         };
         let (_, problems) = label::read(&workload, "portolan", &Policies::default());
         let problems = problems.iter().filter(|problem| !problem.reason.contains("has no host"));

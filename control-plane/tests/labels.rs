@@ -10,7 +10,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use portolan::inventory::{Health, Placement, State, Workload, WorkloadId};
 use portolan::model::label::{self, Claims, HealthRule, KEYS};
 use portolan::model::{PathMatch, Problem};
 use portolan::policies::Policies;
@@ -18,19 +17,7 @@ use portolan::policies::Policies;
 fn read(labels: &[(&str, &str)], prefix: &str) -> (Claims, Vec<Problem>) {
     let labels: BTreeMap<String, String> =
         labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let workload = Workload {
-        id: WorkloadId("id".into()),
-        name: "web".to_owned(),
-        project: None,
-        service: None,
-        number: None,
-        labels,
-        placement: Placement::Host,
-        exposed_ports: [80].into(),
-        state: State::Running,
-        health: Health::None,
-        created: 0,
-    };
+    let workload = support::labelled(labels);
     label::read(&workload, prefix, &Policies::default())
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portolan::inventory::{Health, Inventory, Placement, State, Workload, WorkloadId};
+use portolan::inventory::{Inventory, Placement, Workload};
 use portolan::model::label::{self, Claims, KEYS};
 use portolan::model::{self, Host, Site};
 use portolan::policies::Policies;
@@ -19,17 +19,9 @@ use support::values::values;
 
 fn workload(labels: BTreeMap<String, String>) -> Workload {
     Workload {
-        id: WorkloadId("id".into()),
-        name: "web".to_owned(),
-        project: None,
-        service: None,
-        number: None,
-        labels,
         placement: Placement::Direct(SocketAddr::from(([127, 0, 0, 1], 80))),
         exposed_ports: BTreeSet::new(),
-        state: State::Running,
-        health: Health::None,
-        created: 0,
+        ..support::labelled(labels)
     }
 }
 

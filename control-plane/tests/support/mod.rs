@@ -136,6 +136,23 @@ fn workload(name: &str, container: &Container) -> Workload {
     }
 }
 
+/// A container `web` with these labels, which declares port 80 and runs on the host.
+pub(crate) fn labelled(labels: BTreeMap<String, String>) -> Workload {
+    Workload {
+        id: WorkloadId("id".into()),
+        name: "web".to_owned(),
+        project: None,
+        service: None,
+        number: None,
+        labels,
+        placement: Placement::Host,
+        exposed_ports: [80].into(),
+        state: State::Running,
+        health: Health::None,
+        created: 0,
+    }
+}
+
 /// The model's settings, as by default.
 pub(crate) fn options() -> Options {
     Options {
