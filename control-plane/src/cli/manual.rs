@@ -1,6 +1,5 @@
 //! `portolan completions` and `portolan man`: what a package of the program installs beside it.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -8,6 +7,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
+use super::terminal::print;
 
 /// Print what a shell needs to complete the command line.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ impl Completions {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "portolan", &mut script);
-        print(&script)
+        print(std::io::stdout(), &script)
     }
 }
 
@@ -53,16 +53,8 @@ impl Man {
             None => {
                 let mut page = Vec::new();
                 clap_mangen::Man::new(command).render(&mut page)?;
-                print(&page)
+                print(std::io::stdout(), &page)
             }
         }
-    }
-}
-
-/// A reader that has seen enough is no failure.
-fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
 //! `portolan status`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -9,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::connection::ControlPlane;
-use super::terminal::{BAD, BOLD, DIM, GOOD, WAIT, length, shown};
+use super::terminal::{BAD, BOLD, DIM, GOOD, WAIT, length, print, shown};
 use super::watch::Format;
 use crate::admin::pb;
 use pb::client::State;
@@ -41,10 +40,7 @@ impl Status {
             Format::Text => screen(&self.control_plane.address, &view, &clients.clients),
             Format::Json => format!("{:#}\n", as_json(&view, &clients.clients)),
         };
-        match write!(anstream::stdout(), "{text}") {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
-            _ => {}
-        }
+        print(anstream::stdout(), text.as_bytes())?;
         if view.stale {
             bail!(
                 "the control plane has lost sight of the containers (is the Docker Engine away?): what it knows may be out of date"

@@ -1,6 +1,7 @@
 //! What is printed for people: in colours, which `anstream` takes out where there is no terminal or NO_COLOR is set.
 
 use std::borrow::Cow;
+use std::io::{ErrorKind, Write};
 use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
@@ -10,6 +11,14 @@ pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const WAIT: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Prints `bytes` on `out`. A reader that has seen enough is no failure.
+pub(super) fn print(mut out: impl Write, bytes: &[u8]) -> anyhow::Result<()> {
+    match out.write_all(bytes) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
 
 /// What others wrote may hold what a terminal obeys; here it is only shown.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {

@@ -3,7 +3,6 @@
 mod answer;
 mod saved;
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use tonic::{Code, Status};
 
 use super::connection::ControlPlane;
 use super::settings::Settings;
+use super::terminal::print;
 use super::watch::Format;
 use crate::admin::pb;
 use answer::Answer;
@@ -99,10 +99,8 @@ impl Why {
             Format::Text => answer.text(),
             Format::Json => format!("{:#}\n", answer.json()),
         };
-        match write!(anstream::stdout(), "{text}") {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(ExitCode::from(u8::from(!answer.is_good()))),
-        }
+        print(anstream::stdout(), text.as_bytes())?;
+        Ok(ExitCode::from(u8::from(!answer.is_good())))
     }
 
     /// What the running control plane says: of containers where any has that name, else of the URL.
