@@ -3,12 +3,16 @@
 //! Nothing here interprets a label or chooses an address; that is the model's work. A provider fills these types
 //! with what it knows and leaves the rest at its default.
 
+mod labels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
+
+pub use labels::Labels;
 
 /// Everything one provider, or all of them together, know at one moment.
 ///
@@ -65,7 +69,7 @@ pub struct Workload {
     /// Number of the replica within its service, from 1 (`com.docker.compose.container-number`).
     pub number: Option<u32>,
     /// All labels, as written.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// How it can be reached.
     pub placement: Placement,
     /// TCP ports the image or the container declares (`Config.ExposedPorts`).

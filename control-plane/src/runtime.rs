@@ -175,10 +175,8 @@ async fn serve_grpc(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = admin::health().await;
-    let routes = routes
-        .add_service(health)
-        .add_service(admin::reflection()?)
-        .add_service(admin::reflection_v1alpha()?);
+    let routes =
+        routes.add_service(health).add_service(admin::reflection()).add_service(admin::reflection_v1alpha());
     tokio::select! {
         served = xds_server::serve(listener, routes, ServeOptions::default(), stop) => Ok(served?),
         () = admin::report(&reporter, snapshots, freshness) => Ok(()),

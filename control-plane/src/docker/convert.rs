@@ -108,12 +108,17 @@ pub(super) fn attachments<'a>(
         .map(|(network, on)| Attachment { network: network.clone(), addresses: addresses(on) })
         .collect();
     attachments.sort();
+    attachments.shrink_to_fit();
     attachments
 }
 
 fn addresses(on: &EndpointSettings) -> Vec<IpAddr> {
     let both = [on.ip_address.as_deref(), on.global_ipv6_address.as_deref()];
-    both.into_iter().flatten().filter_map(|address| address.parse().ok()).collect()
+    let mut addresses: Vec<IpAddr> =
+        both.into_iter().flatten().filter_map(|address| address.parse().ok()).collect();
+    // Most have one, and an iterator of unknown length makes room for four.
+    addresses.shrink_to_fit();
+    addresses
 }
 
 fn life(state: &ContainerState) -> State {

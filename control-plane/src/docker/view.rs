@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::inventory::{Inventory, Placement, State, Workload, WorkloadId};
+use crate::inventory::{Inventory, Labels, Placement, State, Workload, WorkloadId};
 
 use super::convert::Container;
 use super::event::{Event, What};
@@ -25,6 +25,8 @@ const ADDRESS_LOOKS: u32 = 5;
 #[derive(Debug, Default)]
 pub(super) struct View {
     inventory: Arc<Inventory>,
+    /// The labels of all of them, each set once.
+    labels: BTreeSet<Labels>,
     lives: BTreeMap<WorkloadId, Life>,
     /// Containers to look at again at a time: told to stop and not ended, or running without an address.
     look_again: BTreeMap<WorkloadId, Instant>,
@@ -113,6 +115,7 @@ impl View {
     pub(super) fn replace(&mut self, container: Container, now: Instant) -> bool {
         let Container { mut workload, stop_signal, stop_timeout, started_at } = container;
         let id = workload.id.clone();
+        self.share_labels(&mut workload);
         let before = self.lives.get(&id).filter(|life| life.started_at == started_at);
         let ends = before.and_then(|life| life.ends).filter(|ends| now < *ends);
         let ends = ends.filter(|_| matches!(workload.state, State::Running | State::Paused));
@@ -133,6 +136,14 @@ impl View {
         };
         self.lives.insert(id, Life { stop_signal, stop_timeout, started_at, ends, addressless });
         self.set(workload)
+    }
+
+    /// Has it share its labels with its replicas.
+    fn share_labels(&mut self, workload: &mut Workload) {
+        match self.labels.get(&workload.labels) {
+            Some(same) => workload.labels = same.clone(),
+            None => drop(self.labels.insert(workload.labels.clone())),
+        }
     }
 
     fn set(&mut self, workload: Workload) -> bool {
@@ -179,6 +190,7 @@ impl View {
                 difference.gone.push(known);
             }
         }
+        self.labels.retain(|labels| !labels.is_last());
         difference
     }
 

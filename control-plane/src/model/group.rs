@@ -42,6 +42,18 @@ impl Member {
         Self { workload: Arc::clone(workload), claims: Arc::new(claims), service, problems }
     }
 
+    /// The same, with what it has in common with `other` kept once: replicas have the same labels, and what is read of
+    /// them is many times as long as they are.
+    pub(super) fn sharing_with(mut self, other: &Self) -> Self {
+        if self.claims == other.claims {
+            self.claims = Arc::clone(&other.claims);
+        }
+        if self.service == other.service {
+            self.service = other.service.clone();
+        }
+        self
+    }
+
     /// Whether it asks for anything at all, rightly or wrongly.
     pub(super) fn has_a_say(&self) -> bool {
         let Claims { proxy, offered, routes, .. } = &*self.claims;

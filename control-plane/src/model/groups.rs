@@ -47,7 +47,12 @@ impl Groups {
                 group.retain(|member| member.workload.id != old.workload.id);
             }
             if let Some(new) = new.map(|new| Member::read(new, options)).filter(Member::has_a_say) {
-                touched.entry(new.service.clone()).or_insert_with_key(members).push(new);
+                let group = touched.entry(new.service.clone()).or_insert_with_key(members);
+                let new = match group.last() {
+                    Some(replica) => new.sharing_with(replica),
+                    None => new,
+                };
+                group.push(new);
             }
         }
         let mut names = BTreeSet::new();

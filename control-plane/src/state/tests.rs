@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ fn workload(name: &str) -> Workload {
         project: Some("shop".to_owned()),
         service: Some("web".to_owned()),
         number: Some(1),
-        labels: BTreeMap::from([("portolan.host".to_owned(), "web.localhost".to_owned())]),
+        labels: [("portolan.host".to_owned(), "web.localhost".to_owned())].into_iter().collect(),
         placement: Placement::Networks(vec![Attachment {
             network: "shop_front".to_owned(),
             addresses: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],

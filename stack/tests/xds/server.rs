@@ -102,7 +102,7 @@ impl ControlPlane {
         let service = XdsService::new(ByNode(source), Default::default(), "test", stop.clone());
         let clients = service.clients();
         let routes =
-            service.routes().add_service(admin::reflection()?).add_service(admin::reflection_v1alpha()?);
+            service.routes().add_service(admin::reflection()).add_service(admin::reflection_v1alpha());
         // A stop that had to be forced is seen as one that took too long.
         let options = ServeOptions { stop_deadline: LIMIT, ..Default::default() };
         let mut tasks = JoinSet::new();
