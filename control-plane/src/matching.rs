@@ -159,7 +159,8 @@ pub fn decide<'a>(topology: &'a Topology, dashboard_host: &str, question: &Quest
 
 /// Why a request is none of this route's, or nothing where it is.
 fn differs(route: &Route, path: &str, question: &Question) -> Option<String> {
-    let Match { path: at, methods, headers, query } = &route.matches;
+    // Routes of TCP are at entry points of their own.
+    let Match { path: at, methods, headers, query, is_connection: _ } = &route.matches;
     let other_path = path_differs(at, path);
     let by_method = || {
         let is_preflight = route.options.cors.is_some() && question.method == "OPTIONS";

@@ -218,7 +218,8 @@ pub(crate) struct OfService {
     pub(crate) peer: String,
     /// Whether it acknowledged the newest endpoints of the service.
     pub(crate) endpoints_acknowledged: bool,
-    /// Whether it acknowledged the newest version of every route configuration it asks for.
+    /// Whether it acknowledged the newest version of every route configuration it asks for, and of each listener that names the
+    /// service (TCP).
     pub(crate) routes_acknowledged: bool,
     /// What it said to what it refused of either.
     pub(crate) refusal: Option<String>,
@@ -246,16 +247,27 @@ impl OfService {
         if assignment.is_none() && !is_behind() {
             return None;
         }
-        let routes = of_kind(Kind::Route).map_or(&[][..], |status| &status.resources);
+        let of_kind = |kind: Kind| of_kind(kind).map_or(&[][..], |status| &status.resources);
+        let routes = of_kind(Kind::Route).iter().map(|each| (Kind::Route, each));
+        let listeners = of_kind(Kind::Listener).iter().map(|each| (Kind::Listener, each));
+        let names_it = |listener: &ResourceStatus| {
+            let listener = snapshot.get(Kind::Listener, &listener.name);
+            listener.is_some_and(|listener| listener.references().clusters.contains(service))
+        };
+        let leading: Vec<(Kind, &ResourceStatus)> =
+            routes.chain(listeners.filter(|(_, each)| names_it(each))).collect();
         Some(Self {
             node: client.node.as_ref().map(|node| node.id.clone()).unwrap_or_default(),
             peer: client.peer.clone(),
             endpoints_acknowledged: assignment.is_some_and(|each| is_newest(each, Kind::Endpoint, snapshot)),
-            routes_acknowledged: routes
+            routes_acknowledged: leading
                 .iter()
-                .filter(|each| each.newest.is_some())
-                .all(|each| is_newest(each, Kind::Route, snapshot)),
-            refusal: assignment.into_iter().chain(routes).find_map(refusal),
+                .filter(|(_, each)| each.newest.is_some())
+                .all(|(kind, each)| is_newest(each, *kind, snapshot)),
+            refusal: assignment
+                .into_iter()
+                .chain(leading.into_iter().map(|(_, each)| each))
+                .find_map(refusal),
         })
     }
 }

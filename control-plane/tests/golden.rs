@@ -87,6 +87,16 @@ fn resources(case: &Case, in_full: bool) -> String {
     if case.policies.is_some() {
         all["hosts by entry point"] = json!(by_entry);
     }
+    // Those of HTTP are the same whatever runs; these name the services.
+    let of_tcp: Vec<Value> = resources
+        .listeners
+        .iter()
+        .filter(|listener| listener.name.starts_with("tcp:"))
+        .map(|listener| printer.value(listener))
+        .collect();
+    if !of_tcp.is_empty() {
+        all["listeners of TCP"] = of_tcp.into();
+    }
     if in_full {
         all["listeners"] = resources.listeners.iter().map(|listener| printer.value(listener)).collect();
     }

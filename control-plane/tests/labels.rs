@@ -206,3 +206,62 @@ fn a_value_that_is_written_anew_reads_as_the_same() {
         assert!(has, "no value of {}", key.name);
     }
 }
+
+#[test]
+fn tcp_is_told_what_it_cannot_have_and_where_it_can_be() {
+    let policies = "entry-points:\n  db: { listen: \"0.0.0.0:1\", protocol: tcp }\n  names: { listen: \"0.0.0.0:2\", protocol: tcp, tls: passthrough }\ndefaults: { timeout: 1m, retries: \"3:5xx\", allow: 10.0.0.0/8, lb: \"maglev:header:x\" }";
+    let policies = portolan::policies::parse(policies).unwrap();
+    let read = |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(key, value)| (format!("portolan.{key}"), (*value).to_owned()));
+        label::read(&support::labelled(labels.collect()), "portolan", &policies)
+    };
+    let (claims, problems) = read(&[("protocol", "tcp"), ("listen", "db, names")]);
+    assert_eq!(problems, []);
+    let route = claims.routes["default"].as_ref().unwrap();
+    assert_eq!(route.sites.iter().map(ToString::to_string).collect::<Vec<_>>(), ["* at db", "* at names"]);
+    let options = &route.options;
+    assert_eq!((options.retries.to_string(), options.allow.len(), &options.hash), ("3".to_owned(), 1, &None));
+    for (labels, wanted) in [
+        (
+            &[("protocol", "tcp")][..],
+            "portolan.protocol=\"tcp\": TCP needs an entry point of its own, which the label listen names; add the label listen with one of db, names",
+        ),
+        (
+            &[("protocol", "tcp"), ("listen", "web")],
+            "portolan.listen=\"web\": the entry point web speaks HTTP, and the label protocol says tcp; add",
+        ),
+        (&[("protocol", "tcp"), ("listen", "bd")], "there is no entry point \"bd\"; did you mean db?"),
+        (
+            &[("host", "a.test"), ("listen", "db")],
+            "the entry point db carries TCP, and this is a route of HTTP; add the label protocol: tcp",
+        ),
+        (
+            &[("protocol", "tcp"), ("listen", "db"), ("host", "a.test")],
+            "portolan.host=\"a.test\": at the entry point db nobody says which host is wanted",
+        ),
+        (
+            &[("protocol", "tcp"), ("listen", "db"), ("auth", "off")],
+            "portolan.auth=\"off\": auth is about HTTP, and the label protocol says tcp; remove the label",
+        ),
+        (&[("protocol", "tcp"), ("listen", "db"), ("header.x-a", "1")], "header.* is about HTTP"),
+        (&[("protocol", "tcp"), ("listen", "db"), ("sticky", "cookie")], "sticky is about HTTP"),
+        (
+            &[("protocol", "tcp"), ("listen", "db"), ("retries", "2:5xx")],
+            "portolan.retries=\"2:5xx\": a connection of TCP is tried again where it cannot be made",
+        ),
+        (
+            &[("protocol", "tcp"), ("listen", "db"), ("lb", "ring-hash:cookie:a")],
+            "portolan.lb=\"ring-hash:cookie:a\": a connection of TCP has no headers and cookies; spread",
+        ),
+        (
+            &[("protocol", "tcp"), ("listen", "db"), ("routes.b.host", "a.test")],
+            "portolan.routes.b.host=\"a.test\": TCP needs an entry point",
+        ),
+    ] {
+        let (claims, problems) = read(labels);
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.len() == 1 && told[0].contains(wanted), "{labels:?}: {told:?}");
+        let is_out = !claims.broken.is_empty() || claims.routes.values().any(Option::is_none);
+        assert!(is_out && claims.asks, "{labels:?}: {claims:?}");
+    }
+}

@@ -9,10 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
-use portolan::model::{self, Model};
+use portolan::model::{self, Model, Options, Topology};
 use portolan::overrides::Overrides;
 use portolan::publish::Publisher;
 use portolan::translate::{self, Resources};
@@ -51,6 +53,10 @@ fn label() -> impl Strategy<Value = (String, String)> {
         ("priority", "7"),
         ("weight", "1"),
         ("hots", "x"),
+        ("protocol", "tcp"),
+        ("listen", "db"),
+        ("listen", "names"),
+        ("listen", "db, names, web"),
     ])
     .prop_map(|(key, value)| (key, value.to_owned()));
     let more =
@@ -113,8 +119,26 @@ fn numbered(workloads: Vec<Workload>, first: usize) -> Arc<Inventory> {
     Arc::new(named.collect())
 }
 
+/// Entry points of every kind.
+const POLICIES: &str = "entry-points:
+  in: { listen: \"0.0.0.0:9000\" }
+  db: { listen: \"0.0.0.0:5432\", protocol: tcp }
+  names: { listen: \"0.0.0.0:9443\", protocol: tcp, tls: passthrough }
+projects: { shop: { hosts: [b.localhost, \"*.b.localhost\", a.localhost] } }
+";
+
+fn options() -> Options {
+    let policies = Arc::new(portolan::policies::parse(POLICIES).unwrap());
+    Options { policies, ..support::options() }
+}
+
+/// What is there without containers.
+fn nothing() -> Topology {
+    Topology { policies: options().policies, ..Topology::default() }
+}
+
 fn build(inventory: &Arc<Inventory>, previous: Option<&Model>) -> (Model, Resources) {
-    let model = model::build(inventory, &support::options(), previous);
+    let model = model::build(inventory, &options(), previous);
     let resources = translate::translate(&model.topology, &support::edge());
     (model, resources)
 }
@@ -199,8 +223,12 @@ fn served(resources: &Resources) -> Snapshot {
 
 /// Everything Envoy or an xDS client would refuse, or wait for in vain.
 fn check(resources: &Resources) {
-    let nothing = translate::translate(&model::Topology::default(), &support::edge());
-    assert_eq!(resources.listeners, nothing.listeners, "the listener is the same whatever runs");
+    let nothing = translate::translate(&nothing(), &support::edge());
+    let of_http = |resources: &Resources| -> Vec<Listener> {
+        resources.listeners.iter().filter(|each| !each.name.starts_with("tcp:")).cloned().collect()
+    };
+    assert_eq!(of_http(resources), of_http(&nothing), "those of HTTP are the same whatever runs");
+    assert_eq!(resources.listeners.len(), nothing.listeners.len(), "no port is closed");
     let clusters: BTreeSet<&str> = resources.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     assert_eq!(clusters.len(), resources.clusters.len(), "a cluster's name stands twice");
     let eds = |kind: &Option<ClusterDiscoveryType>| matches!(kind, Some(ClusterDiscoveryType::Type(kind)) if *kind == DiscoveryType::Eds as i32);
@@ -213,8 +241,22 @@ fn check(resources: &Resources) {
     let assigned: BTreeSet<&str> =
         resources.endpoints.iter().map(|each| each.cluster_name.as_str()).collect();
     assert_eq!(wanted, assigned, "each EDS cluster has an assignment, and no other has");
+    let tcp = resources.listeners.iter().filter(|each| each.name.starts_with("tcp:"));
+    for listener in tcp {
+        let chains = &listener.filter_chains;
+        let matches: BTreeSet<Vec<u8>> = chains
+            .iter()
+            .map(|chain| chain.filter_chain_match.clone().unwrap_or_default().encode_to_vec())
+            .collect();
+        assert_eq!(matches.len(), chains.len(), "two chains match the same: {listener:?}");
+        assert!(!chains.is_empty(), "Envoy would make the listener anew");
+    }
+    resources.routes.iter().for_each(|routes| check_routes(routes, &clusters));
+}
+
+fn check_routes(routes: &RouteConfiguration, clusters: &BTreeSet<&str>) {
     let (mut domains, mut names) = (BTreeSet::new(), BTreeSet::new());
-    for host in resources.routes.iter().flat_map(|routes| &routes.virtual_hosts) {
+    for host in &routes.virtual_hosts {
         assert!(names.insert(&host.name), "two virtual hosts are named {}", host.name);
         for domain in &host.domains {
             assert!(domains.insert(domain), "the domain {domain} stands in two virtual hosts");
@@ -272,7 +314,7 @@ proptest! {
 
     #[test]
     fn what_is_taken_over_is_what_would_be_made_anew(first in inventory(), history in history()) {
-        let publisher = Publisher::new(support::options(), support::edge());
+        let publisher = Publisher::new(options(), support::edge());
         let (mut inventory, mut overrides) = (first, Overrides::default());
         let mut last = publisher.next(&inventory, None).unwrap();
         for (n, event) in history {
@@ -320,7 +362,7 @@ fn one_change_makes_one_service_anew_and_shares_the_rest() {
         Workload { labels, health, service: Some(name), ..blank() }
     };
     let first = numbered((0..12).map(|n| web(n, Health::Healthy)).collect(), 0);
-    let publisher = Publisher::new(support::options(), support::edge());
+    let publisher = Publisher::new(options(), support::edge());
     let before = publisher.next(&first, None).unwrap();
     let after = publisher.next(&changed(&first, 7, Some(web(7, Health::Unhealthy))), Some(&before)).unwrap();
     let anew: Vec<&str> = before

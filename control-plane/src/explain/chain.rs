@@ -9,7 +9,7 @@ use serde::Serialize;
 use xds_server::{ClientStream, Kind};
 
 use crate::inventory::{Health, State, Workload, WorkloadId};
-use crate::model::{Absence, EndpointState, Problem, Service, Standing, Topology, Trace};
+use crate::model::{Absence, EndpointState, Problem, Route, Service, Site, Standing, Topology, Trace};
 use crate::overrides::Overrides;
 use crate::progress::OfService;
 use crate::publish::View;
@@ -332,10 +332,14 @@ fn ack(client: OfService) -> Step {
     Step { client: Some(who), ..step }
 }
 
-/// The routes that lead to its service, as `host path`.
+/// The routes that lead to its service, as `host path`, or as the connections that they take.
 fn routes_to(topology: &Topology, trace: &Trace) -> Vec<String> {
     let routes = topology.routes_in_order().filter(|(_, route)| route.service == trace.service);
-    routes.map(|(host, route)| format!("{host}{}", route.matches)).collect()
+    let shown = |(site, route): (&Site, &Route)| match route.matches.is_connection {
+        true => site.connections(),
+        false => format!("{site}{}", route.matches),
+    };
+    routes.map(shown).collect()
 }
 
 fn find(service: &Service, id: &WorkloadId) -> Option<std::net::SocketAddr> {

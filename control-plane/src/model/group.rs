@@ -154,7 +154,7 @@ pub(super) struct Claimed {
     pub(super) away: bool,
     /// Its id and name, for who is to be told.
     pub(super) by: (WorkloadId, String),
-    /// The label that names the hosts, and its value.
+    /// The label that names the hosts, or the entry points where none does, and its value.
     pub(super) label: (String, String),
     /// The Compose project it belongs to, in which services are known by their short names.
     pub(super) project: Option<String>,
@@ -282,8 +282,11 @@ fn agree<'a, T: PartialEq>(
 }
 
 fn claimed(member: &Member, name: &str, claim: &RouteClaim, options: &Options) -> Claimed {
-    let label = label::label_of(&options.label_prefix, name, "host");
-    let value = member.workload.labels.get(&label).cloned().unwrap_or_default();
+    // What of TCP names no host is known by its entry point.
+    let labels = ["host", "listen"].map(|key| label::label_of(&options.label_prefix, name, key));
+    let mut said = labels.iter().filter_map(|label| Some((label, member.workload.labels.get(label)?)));
+    let (label, value) =
+        said.next().map_or_else(Default::default, |(label, value)| (label.clone(), value.clone()));
     Claimed {
         route: claim.clone(),
         since: member.workload.created,

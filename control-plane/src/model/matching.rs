@@ -95,9 +95,17 @@ pub struct Match {
     pub headers: BTreeMap<String, HeaderMatch>,
     /// What query parameters must say, by their names.
     pub query: BTreeMap<String, TextMatch>,
+    /// Whether it is about connections (TCP), and not about requests: then there is nothing else in it.
+    pub is_connection: bool,
 }
 
 impl Match {
+    /// What every connection has.
+    #[must_use]
+    pub fn connection() -> Self {
+        Self { is_connection: true, ..Self::default() }
+    }
+
     /// Whether every request has it, so that nothing after it is asked.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -116,9 +124,12 @@ impl Match {
     }
 }
 
-/// `/api`, or `/api with methods GET and header x-a=b`.
+/// `/api`, or `/api with methods GET and header x-a=b`; `TCP` for connections.
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_connection {
+            return f.write_str("TCP");
+        }
         self.path.fmt(f)?;
         let methods: Vec<&str> = self.methods.iter().map(String::as_str).collect();
         let methods = (!methods.is_empty()).then(|| format!("methods {}", methods.join(", ")));

@@ -11,7 +11,7 @@ use super::matching::Match;
 use super::mirrors::Mirrors;
 use super::options::RouteOptions;
 use super::problem::Problem;
-use super::topology::{Route, ServiceName, Site, Topology};
+use super::topology::{Host, Route, ServiceName, Site, Topology};
 
 /// What is wrong with what services ask for, by the host they ask it of.
 pub(super) type Contests = BTreeMap<Site, Vec<Problem>>;
@@ -31,16 +31,19 @@ pub(super) fn settle<'a>(
     only: Option<&BTreeSet<&Site>>,
 ) -> (BTreeMap<Site, Vec<Route>>, Contests) {
     let is_asked = |host: &Site| only.is_none_or(|only| only.contains(host));
-    // What the policies file has given to another project since is not kept either.
-    let may = |site: &Site, service: &ServiceName| {
-        let project = groups.get(service).and_then(|group| group.project());
-        options.policies.refusal(project, &site.host).is_none()
+    // What the policies file has given to another project since, or made a port for something else, is not kept either.
+    let may = |site: &Site, route: &Route| {
+        let policies = &options.policies;
+        let project = groups.get(&route.service).and_then(|group| group.project());
+        let fits = policies.is_tcp(&site.entry) == route.matches.is_connection;
+        fits && (policies.knows_hosts(&site.entry) || site.host == Host::Any)
+            && policies.refusal_at(project, site).is_none()
     };
     let stood: Vec<(&Site, &Route)> = match only {
         None => previous.routes_in_order().collect(),
         Some(only) => only.iter().flat_map(|site| previous.routes_at(site)).collect(),
     };
-    let stood = || stood.iter().copied().filter(|(host, route)| may(host, &route.service));
+    let stood = || stood.iter().copied().filter(|(host, route)| may(host, route));
     let mut contests = Contests::new();
     let holders = stood().map(|(host, route)| ((host, &route.matches), &route.service)).collect();
     let mut contest = Contest { options, mirrors, candidates: BTreeMap::new(), holders };
@@ -109,7 +112,7 @@ impl<'a> Contest<'a> {
             contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
             return;
         }
-        if let Some((reason, fix)) = self.options.policies.refusal(claim.project.as_deref(), &host.host) {
+        if let Some((reason, fix)) = self.options.policies.refusal_at(claim.project.as_deref(), host) {
             contests.entry(host.clone()).or_default().push(problem(claim, reason, &fix));
             return;
         }
@@ -149,11 +152,16 @@ impl<'a> Contest<'a> {
             for loser in candidates.filter(|loser| !loser.away || winner.away) {
                 let Some((claim, _)) = loser.claim else { continue };
                 let reason = format!(
-                    "{host} with path {matches} belongs to {} already, {}",
+                    "{} belongs to {} already, {}",
+                    place(&host, &matches),
                     winner.route.name,
                     winner.advantage(&loser)
                 );
-                let fix = "give one of the two another host or path";
+                let fix = match (matches.is_connection, self.options.policies.knows_hosts(&host.entry)) {
+                    (false, _) => "give one of the two another host or path",
+                    (true, true) => "give one of the two another host or entry point",
+                    (true, false) => "give one of the two another entry point",
+                };
                 contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
             }
             hosts.entry(host).or_default().push(winner);
@@ -210,6 +218,11 @@ impl Candidate<'_> {
             "which had it first"
         }
     }
+}
+
+/// What a route asks for, in words.
+fn place(site: &Site, matches: &Match) -> String {
+    if matches.is_connection { site.connections() } else { format!("{site} with path {matches}") }
 }
 
 fn problem(claim: &Claimed, reason: String, fix: &str) -> Problem {

@@ -203,6 +203,17 @@ impl Site {
     }
 }
 
+impl Site {
+    /// Its connections: `TCP at db`, or `TCP to shop.localhost at db`.
+    #[must_use]
+    pub fn connections(&self) -> String {
+        match &self.host {
+            Host::Any => format!("TCP at {}", self.entry),
+            host => format!("TCP to {host} at {}", self.entry),
+        }
+    }
+}
+
 /// `shop.localhost`, or `shop.localhost at internal` where it is another entry point than `web`.
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -64,8 +64,12 @@ fn answered(topology: &Topology, dashboard: &str, question: &Question) -> String
     }
 }
 
-/// A request that a route for these takes, if nothing before it does; nothing where one cannot be told, as of a regular expression.
+/// A request that a route for these takes, if nothing before it does; nothing where one cannot be told, as of a regular expression, and
+/// where it takes none (TCP).
 fn sample(host: &Host, matches: &Match) -> Option<Question> {
+    if matches.is_connection {
+        return None;
+    }
     let host = match host {
         Host::Exact(name) => name.clone(),
         Host::Suffix(suffix) => format!("{ANY}{suffix}"),

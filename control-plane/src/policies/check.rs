@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Location;
 
-use super::schema::{AuthWord, CertificateFiles, Entry, File, OneOrMore, Project, Word};
-use super::{Auth, Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
+use super::schema::{AuthWord, CertificateFiles, Entry, File, OneOrMore, Project, ProtocolWord, Word};
+use super::{Auth, Carries, Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
 use crate::model::Host;
 use crate::model::label;
 use serde_saphyr::Spanned;
+
+/// In place of a certificate's name: TLS passes through.
+const PASSTHROUGH: &str = "passthrough";
 
 /// What a file says, or everything that is wrong with it.
 pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
@@ -45,8 +48,8 @@ fn entry_points(
     let mut all = Policies::default().entry_points;
     let mut redirects = Vec::new();
     for (name, entry) in entries {
-        let (at, Entry { listen, published, redirect, tls }) = (entry.referenced, entry.value);
-        let tls = known("certificate", tls, certificates, mistakes);
+        let (at, Entry { listen, published, redirect, tls, protocol }) = (entry.referenced, entry.value);
+        let (tls, carries) = transport(tls, protocol, certificates, mistakes);
         let redirect = redirect.map(|to| (to.referenced, to.value));
         name_of("an entry point", &name, at, mistakes);
         if listen.is_none() && name != WEB {
@@ -72,12 +75,20 @@ fn entry_points(
         if listen.is_some_and(|listen| listen.port() == 0) || published == Some(0) {
             mistakes.add(at, format!("the entry point {name} has port 0"), "write a port from 1 to 65535");
         }
+        if carries != Carries::Http && (name == WEB || redirect.is_some()) {
+            let (what, fix) = if name == WEB {
+                ("web carries HTTP: the dashboard is there", "give TCP an entry point of its own")
+            } else {
+                ("a connection cannot be sent elsewhere", "remove redirect, or protocol: tcp")
+            };
+            mistakes.add(at, what, fix);
+        }
         redirects.extend(redirect.clone().map(|(at, to)| (at, name.clone(), to)));
         let redirect = redirect.map(|(_, to)| to.as_str().into());
-        all.insert(name.into(), EntryPoint { listen, published, redirect, tls });
+        all.insert(name.into(), EntryPoint { listen, published, redirect, tls, carries });
     }
     for (at, from, to) in redirects {
-        let is_secure = |name: &str| all.get(name).is_some_and(EntryPoint::is_secure);
+        let is_secure = |name: &str| all.get(name).is_some_and(|entry| !entry.is_tcp() && entry.is_secure());
         if is_secure(&from) {
             mistakes.add(at, format!("the entry point {from} speaks TLS itself"), "remove redirect, or tls");
         } else if !is_secure(&to) {
@@ -90,6 +101,29 @@ fn entry_points(
         }
     }
     all
+}
+
+/// The certificates of an entry point, and what it carries.
+fn transport(
+    tls: Option<Spanned<OneOrMore>>,
+    protocol: ProtocolWord,
+    certificates: &BTreeMap<String, Certificate>,
+    mistakes: &mut Mistakes,
+) -> (Vec<String>, Carries) {
+    let passes = tls.as_ref().filter(|tls| tls.value.is(PASSTHROUGH)).map(|tls| tls.referenced);
+    match (protocol, passes) {
+        (ProtocolWord::Tcp, Some(_)) => (Vec::new(), Carries::TlsUnread),
+        (ProtocolWord::Tcp, None) => (known("certificate", tls, certificates, mistakes), Carries::Tcp),
+        (ProtocolWord::Http, Some(at)) => {
+            mistakes.add(
+                at,
+                "HTTP that nobody decrypts cannot be routed",
+                "add protocol: tcp, or name a certificate",
+            );
+            (Vec::new(), Carries::Http)
+        }
+        (ProtocolWord::Http, None) => (known("certificate", tls, certificates, mistakes), Carries::Http),
+    }
 }
 
 /// Those of `names` that `all` has; the others are mistakes.
@@ -119,10 +153,10 @@ fn certificates(
     let mut all = BTreeMap::new();
     for (name, files) in files {
         name_of("a certificate", &name, files.referenced, mistakes);
-        if ["off", "auto"].contains(&name.as_str()) {
+        if ["off", "auto", PASSTHROUGH].contains(&name.as_str()) {
             mistakes.add(
                 files.referenced,
-                format!("{name} means something else to the label tls"),
+                format!("{name} means something else to tls"),
                 "choose another name",
             );
         }

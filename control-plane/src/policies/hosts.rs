@@ -1,9 +1,15 @@
 //! Which project may claim which host.
 
 use super::Policies;
-use crate::model::Host;
+use crate::model::{Host, Site};
 
 impl Policies {
+    /// The same as [`refusal`](Self::refusal), of a host at an entry point: where nobody says a host none belongs to anybody.
+    #[must_use]
+    pub fn refusal_at(&self, project: Option<&str>, site: &Site) -> Option<(String, String)> {
+        self.refusal(project, &site.host).filter(|_| self.knows_hosts(&site.entry))
+    }
+
     /// Why a container of `project`, or of none, may not claim `host`, and what to do about it; nothing where it may.
     ///
     /// A host belongs to the project whose list has it, or has the longest wildcard that covers it. What is on nobody's list is

@@ -76,10 +76,12 @@ impl Policies {
         self.entry_points.get(WEB).and_then(|web| web.redirect.as_deref()).unwrap_or(WEB)
     }
 
-    /// The entry points that speak TLS; with this certificate, if it says one.
+    /// The entry points that speak HTTP over TLS; with this certificate, if it says one.
     pub fn secure_entries<'a>(&'a self, certificate: Option<&'a str>) -> impl Iterator<Item = &'a EntryName> {
         let has = move |entry: &EntryPoint| {
-            entry.is_secure() && certificate.is_none_or(|name| entry.tls.iter().any(|has| has == name))
+            !entry.is_tcp()
+                && entry.is_secure()
+                && certificate.is_none_or(|name| entry.tls.iter().any(|has| has == name))
         };
         self.entry_points.iter().filter(move |(_, entry)| has(entry)).map(|(name, _)| name)
     }
@@ -88,6 +90,12 @@ impl Policies {
     pub fn served<'a>(&'a self, entry: &'a EntryPoint) -> impl Iterator<Item = &'a str> {
         let is_there = |name: &&String| self.certificates.get(*name).is_some_and(|each| each.pair.is_some());
         entry.tls.iter().filter(is_there).map(String::as_str)
+    }
+
+    /// Whether what `entry` has to show to clients is there: one of its certificates, if it has any.
+    #[must_use]
+    pub fn is_able(&self, entry: &EntryPoint) -> bool {
+        entry.tls.is_empty() || self.served(entry).next().is_some()
     }
 
     /// Whether it is where clients go that ask for HTTPS and name no port.
@@ -111,13 +119,31 @@ impl Policies {
         self.entry_points.contains_key(name)
     }
 
+    /// The entry points that carry TCP.
+    pub fn tcp_entries(&self) -> impl Iterator<Item = (&EntryName, &EntryPoint)> {
+        self.entry_points.iter().filter(|(_, entry)| entry.is_tcp())
+    }
+
+    /// Whether clients open connections there, and ask nothing by HTTP.
+    #[must_use]
+    pub fn is_tcp(&self, entry: &str) -> bool {
+        self.entry_points.get(entry).is_some_and(EntryPoint::is_tcp)
+    }
+
+    /// Whether clients name the host they want there: in TCP without TLS nobody does.
+    #[must_use]
+    pub fn knows_hosts(&self, entry: &str) -> bool {
+        self.entry_points.get(entry).is_none_or(|entry| !entry.is_tcp() || entry.is_secure())
+    }
+
     /// The entry point that a URL leads to, by its scheme and port, as far as one can tell: which port `web` is published under
     /// is known to who published it.
     #[must_use]
     pub fn entry_at(&self, secure: bool, port: Option<u16>) -> &EntryName {
         static DEFAULT: LazyLock<EntryName> = LazyLock::new(|| WEB.into());
         let port = port.unwrap_or(if secure { HTTPS } else { HTTP });
-        let fitting = || self.entry_points.iter().filter(|(_, entry)| entry.is_secure() == secure);
+        let fits = |entry: &EntryPoint| !entry.is_tcp() && entry.is_secure() == secure;
+        let fitting = || self.entry_points.iter().filter(|(_, entry)| fits(entry));
         let found = fitting().find(|(_, entry)| entry.port() == Some(port));
         let first = || fitting().find(|(name, _)| secure || &***name == WEB);
         found.or_else(first).map_or_else(|| &*DEFAULT, |(name, _)| name)
@@ -139,15 +165,35 @@ pub struct EntryPoint {
     pub published: Option<u16>,
     /// Where it sends whoever asks for what is not here: to the same over TLS.
     pub redirect: Option<EntryName>,
-    /// The certificates of which a client is shown the one for the name it asks for; none where it speaks no TLS.
+    /// The certificates of which a client is shown the one for the name it asks for; none where Envoy speaks no TLS.
     pub tls: Vec<String>,
+    /// What clients bring.
+    pub carries: Carries,
+}
+
+/// What clients bring to an entry point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Carries {
+    /// Requests.
+    #[default]
+    Http,
+    /// Connections of whatever kind.
+    Tcp,
+    /// Connections of TLS that the service itself ends: Envoy reads which host is asked for, and nothing else.
+    TlsUnread,
 }
 
 impl EntryPoint {
-    /// Whether it speaks TLS.
+    /// Whether clients speak TLS there, to Envoy or through it.
     #[must_use]
-    pub const fn is_secure(&self) -> bool {
-        !self.tls.is_empty()
+    pub fn is_secure(&self) -> bool {
+        !self.tls.is_empty() || self.carries == Carries::TlsUnread
+    }
+
+    /// Whether it carries connections, and not requests.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.carries != Carries::Http
     }
 
     /// The port that clients use, if it is said.

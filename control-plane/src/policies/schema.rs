@@ -27,6 +27,15 @@ pub(super) struct Entry {
     pub(super) published: Option<u16>,
     pub(super) redirect: Option<Spanned<String>>,
     pub(super) tls: Option<Spanned<OneOrMore>>,
+    pub(super) protocol: ProtocolWord,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ProtocolWord {
+    #[default]
+    Http,
+    Tcp,
 }
 
 /// A name, or several in a list.
@@ -38,6 +47,14 @@ pub(super) enum OneOrMore {
 }
 
 impl OneOrMore {
+    /// Whether it is this one name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        match self {
+            Self::One(one) => one == name,
+            Self::More(more) => matches!(more.as_slice(), [one] if one == name),
+        }
+    }
+
     pub(super) fn list(self) -> Vec<String> {
         match self {
             Self::One(one) => vec![one],

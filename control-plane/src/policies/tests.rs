@@ -80,15 +80,41 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
             "the entry point web speaks TLS itself; remove",
         ),
         ("certificates: { a: { chain: a } }", "missing field `key`"),
-        (
-            "certificates: { auto: { chain: a, key: b } }",
-            "auto means something else to the label tls; choose",
-        ),
+        ("certificates: { auto: { chain: a, key: b } }", "auto means something else to tls; choose"),
         ("auth: { a: { forward: { to: nowhere } } }", "to: \"nowhere\" is not HOST:PORT"),
         ("auth: { a: { forward: { to: \"a:1\", path: x } } }", "\"x\" is not a path; write"),
         ("auth: { off: { basic: { users: a } } }", "off means something else to the label auth"),
         ("auth: { a: { basic: {} } }", "missing field `users`"),
         ("auth: { a: { token: {} } }", "unknown variant `token`"),
+        (
+            "entry-points: { web: { protocol: tcp } }",
+            "web carries HTTP: the dashboard is there; give TCP an entry point of its own",
+        ),
+        (
+            "entry-points: { in: { listen: \"0.0.0.0:1\", tls: passthrough } }",
+            "1:49: HTTP that nobody decrypts cannot be routed; add protocol: tcp, or name",
+        ),
+        (
+            "entry-points: { in: { listen: \"0.0.0.0:1\", protocol: tcp, tls: site } }",
+            "there is no certificate \"site\"; add it",
+        ),
+        (
+            "entry-points: { in: { listen: \"0.0.0.0:1\", protocol: tcp, redirect: in } }",
+            "a connection cannot be sent elsewhere; remove redirect",
+        ),
+        (
+            "entry-points: { web: { redirect: in }, in: { listen: \"0.0.0.0:1\", protocol: tcp, tls: passthrough } }",
+            "there is no entry point \"in\" that speaks TLS",
+        ),
+        ("entry-points: { in: { listen: \"0.0.0.0:1\", protocol: udp } }", "unknown variant `udp`"),
+        (
+            "defaults: { listen: in }\nentry-points: { in: { listen: \"0.0.0.0:1\", protocol: tcp } }",
+            "defaults.listen: the entry point in carries TCP",
+        ),
+        (
+            "certificates: { passthrough: { chain: a, key: b } }",
+            "passthrough means something else to tls; choose",
+        ),
         ("access-log: xml", "1:13: unknown variant `xml`"),
         ("entry-point: {}", "unknown field `entry-point`"),
         ("entry-points: [", ""),

@@ -49,6 +49,7 @@ pub(super) fn next(
             }
             if last.topology.hosts != topology.hosts {
                 put.extend(routes(topology, edge, &hosts));
+                put.extend(connections(topology, edge));
             }
             Ok((last.snapshot.with(put, removed)?, hosts))
         }
@@ -59,6 +60,7 @@ pub(super) fn next(
             all.extend(routes(topology, edge, &hosts));
             all.extend(settled.clusters.iter().map(Resource::from));
             all.extend(settled.listeners.iter().map(Resource::from));
+            all.extend(connections(topology, edge));
             all.extend(translate::secrets(&topology.policies).iter().map(Resource::from));
             let first = Snapshot::default();
             Ok((last.map_or(&first, |last| last.snapshot).next(all)?, hosts))
@@ -70,18 +72,26 @@ fn of_service(service: &Arc<Service>) -> [Resource; 2] {
     [Resource::from(&translate::cluster(service)), Resource::from(&translate::assignment(service))]
 }
 
-/// The routes of each entry point.
+/// The listeners of TCP. They are few, and what is the same as before is not sent.
+fn connections(topology: &Topology, edge: &EdgeOptions) -> impl Iterator<Item = Resource> {
+    translate::tcp_entries(topology)
+        .filter_map(move |entry| translate::tcp_listener(topology, edge, entry))
+        .map(|listener| Resource::from(&listener))
+}
+
+/// The routes of each entry point of HTTP.
 fn routes(topology: &Topology, edge: &EdgeOptions, hosts: &VirtualHosts) -> Vec<Resource> {
     let of_entry = |entry: &EntryName| {
         let own = hosts.0.iter().filter(|(site, _)| site.entry == *entry).map(|(_, host)| host);
         Resource::of_virtual_hosts(&translate::routes_frame(topology, edge, entry), own)
     };
-    topology.policies.entry_points.keys().map(of_entry).collect()
+    translate::http_entries(topology).map(of_entry).collect()
 }
 
 impl VirtualHosts {
     fn of(topology: &Topology) -> Self {
-        Self(topology.hosts.keys().map(|site| (site.clone(), encoded(topology, site))).collect())
+        let sites = topology.hosts.keys().filter(|site| !topology.policies.is_tcp(&site.entry));
+        Self(sites.map(|site| (site.clone(), encoded(topology, site))).collect())
     }
 
     /// Those of `new`, of which these are those of `old`. A wildcard is part of what the hosts below it answer.
@@ -91,6 +101,9 @@ impl VirtualHosts {
             let (DiffItem::Add(site, _)
             | DiffItem::Update { new: (site, _), .. }
             | DiffItem::Remove(site, _)) = change;
+            if new.policies.is_tcp(&site.entry) {
+                continue;
+            }
             if !matches!(site.host, Host::Exact(_)) {
                 return Self::of(new);
             }

@@ -1,4 +1,4 @@
-//! The access log on standard output: one JSON object a request, unless the administrator wants it otherwise.
+//! The access log on standard output: one JSON object a request or connection, unless the administrator wants it otherwise.
 //!
 //! The format is a protobuf map. envoy-types keeps maps in a `HashMap`, whose order differs from run to run, and a
 //! listener whose bytes differ is drained with all its connections. So the format is written with message types of our
@@ -12,9 +12,11 @@ use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 use super::any::any_as;
 use crate::policies::AccessLog as Format;
 
+type Fields<'a> = [(&'a str, &'a str); 20];
+
 /// Key and Envoy's command operator (Envoy documentation, "Access logging", "Command operators"). Values that are
 /// numbers stay numbers, and what a request does not have is null.
-const FIELDS: [(&str, &str); 20] = [
+const FIELDS: Fields<'static> = [
     ("time", "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%"),
     ("client_address", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
     ("method", "%REQ(:METHOD)%"),
@@ -67,16 +69,32 @@ struct StringValue {
 
 /// What is written for each request.
 pub(super) fn on_stdout(log: Format) -> Option<AccessLog> {
+    written(log, FIELDS)
+}
+
+/// What is written for each connection of a route of TCP when it ends: the same keys, of which those about a request are null.
+pub(super) fn of_connections(log: Format, route: &str) -> Option<AccessLog> {
+    let fields = FIELDS.map(|(key, format)| match key {
+        // What a client of TLS asks for.
+        "authority" => (key, "%REQUESTED_SERVER_NAME%"),
+        "protocol" => (key, "TCP"),
+        "route" => (key, route),
+        _ => (key, format),
+    });
+    written(log, fields)
+}
+
+fn written(log: Format, fields: Fields<'_>) -> Option<AccessLog> {
     match log {
-        Format::Json => Some(stdout(&json())),
+        Format::Json => Some(stdout(&json(fields))),
         // Without a format it is Envoy's own line.
         Format::Text => Some(stdout(&StdoutAccessLog { log_format: None })),
         Format::Off => None,
     }
 }
 
-fn json() -> StdoutAccessLog {
-    let fields = FIELDS.map(|(key, format)| (key.to_owned(), StringValue { value: format.to_owned() }));
+fn json(fields: Fields<'_>) -> StdoutAccessLog {
+    let fields = fields.map(|(key, format)| (key.to_owned(), StringValue { value: format.to_owned() }));
     StdoutAccessLog {
         log_format: Some(FormatString { json_format: Some(SortedStruct { fields: fields.into() }) }),
     }
@@ -104,7 +122,9 @@ mod tests {
 
     #[test]
     fn our_own_message_types_read_as_the_real_ones() {
-        let Some(ConfigType::TypedConfig(any)) = stdout(&json()).config_type else { panic!("no config") };
+        let Some(ConfigType::TypedConfig(any)) = stdout(&json(FIELDS)).config_type else {
+            panic!("no config")
+        };
         let real = Real::decode(any.value.as_slice()).unwrap();
         let Some(AccessLogFormat::LogFormat(format)) = real.access_log_format else { panic!("no format") };
         let Some(Format::JsonFormat(fields)) = format.format else { panic!("no JSON") };
@@ -113,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_the_same_each_time() {
-        let first = stdout(&json()).encode_to_vec();
-        assert!((0..50).all(|_| stdout(&json()).encode_to_vec() == first));
+        let first = stdout(&json(FIELDS)).encode_to_vec();
+        assert!((0..50).all(|_| stdout(&json(FIELDS)).encode_to_vec() == first));
     }
 }

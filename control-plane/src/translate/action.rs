@@ -63,7 +63,7 @@ fn pass_on(route: &Route, path: Option<String>) -> RouteAction {
 }
 
 /// To Envoy no time is no limit.
-fn limit(limit: Limit) -> Option<envoy_types::pb::google::protobuf::Duration> {
+pub(super) fn limit(limit: Limit) -> Option<envoy_types::pb::google::protobuf::Duration> {
     match limit {
         Limit::Off => duration(Duration::ZERO),
         Limit::After(time) => duration(time),

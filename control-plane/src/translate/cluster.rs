@@ -21,7 +21,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 
-use crate::model::options::{BackendOptions, Balance};
+use crate::model::options::{BackendOptions, Balance, Protocol};
 use crate::model::{Endpoint, EndpointState, Service};
 
 use super::any::any;
@@ -80,9 +80,11 @@ pub(super) fn of_service(service: &Service) -> Cluster {
             }),
             ..Default::default()
         }),
-        // One entry: a map of more would be encoded in another order each time.
-        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(options.protocol)))]
-            .into(),
+        // One entry at most: a map of more would be encoded in another order each time.
+        typed_extension_protocol_options: (options.protocol != Protocol::Tcp)
+            .then(|| (HTTP_OPTIONS.to_owned(), any(&http_options(options.protocol))))
+            .into_iter()
+            .collect(),
         ..Default::default()
     }
 }

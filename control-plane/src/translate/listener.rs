@@ -1,4 +1,4 @@
-//! The listeners, one an entry point. They depend on no container: routes come over RDS, so that no deploy touches a connection.
+//! The listeners of HTTP, one an entry point. They depend on no container: routes come over RDS, so that no deploy touches a connection.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -35,10 +35,10 @@ const HTTP2_STREAMS: u32 = 100;
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// One an entry point, but for those that speak TLS while there is no certificate: their port is closed.
+/// One an entry point of HTTP, but for those that speak TLS while there is no certificate: their port is closed.
 pub(super) fn all(edge: &EdgeOptions, policies: &Policies) -> Vec<Listener> {
-    let is_able = |entry: &EntryPoint| !entry.is_secure() || policies.served(entry).next().is_some();
-    let entries = policies.entry_points.iter().filter(|(_, entry)| is_able(entry));
+    let entries = policies.entry_points.iter();
+    let entries = entries.filter(|(_, entry)| !entry.is_tcp() && policies.is_able(entry));
     entries.map(|(name, entry)| http(edge, name, entry, policies)).collect()
 }
 
@@ -61,7 +61,7 @@ fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, policies: &Policies)
 }
 
 /// `[::]` takes IPv4 as well, as a person who writes it expects.
-fn listen_address(listen: SocketAddr) -> envoy_types::pb::envoy::config::core::v3::Address {
+pub(super) fn listen_address(listen: SocketAddr) -> envoy_types::pb::envoy::config::core::v3::Address {
     use envoy_types::pb::envoy::config::core::v3::address::Address::SocketAddress;
     let mut address = address(listen);
     if let (IpAddr::V6(ip), Some(SocketAddress(socket))) = (listen.ip(), &mut address.address) {

@@ -14,6 +14,7 @@ mod matching;
 mod per_route;
 mod reads;
 mod route;
+mod tcp;
 mod tls;
 mod tracing;
 mod upstream;
@@ -92,9 +93,9 @@ pub struct Resources {
     pub clusters: Vec<Cluster>,
     /// One assignment a service, an empty one where no container is ready.
     pub endpoints: Vec<ClusterLoadAssignment>,
-    /// One an entry point; their bytes do not depend on any container.
+    /// One an entry point. The bytes of those of HTTP do not depend on any container; those of TCP name the services.
     pub listeners: Vec<Listener>,
-    /// The routes of all hosts, by entry point.
+    /// The routes of all hosts, by entry point of HTTP.
     pub routes: Vec<RouteConfiguration>,
     /// The certificates of which the files can be read.
     pub secrets: Vec<Secret>,
@@ -103,13 +104,14 @@ pub struct Resources {
 /// Envoy's messages for `topology`.
 #[must_use]
 pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
-    let Settled { clusters, listeners } = settled(edge, &topology.policies);
+    let Settled { clusters, mut listeners } = settled(edge, &topology.policies);
+    listeners.extend(tcp_entries(topology).filter_map(|entry| tcp_listener(topology, edge, entry)));
     let services = || topology.services.values();
     Resources {
         clusters: services().map(|service| cluster::of_service(service)).chain(clusters).collect(),
         endpoints: services().map(|service| assignment(service)).collect(),
         listeners,
-        routes: topology.policies.entry_points.keys().map(|entry| routes(topology, edge, entry)).collect(),
+        routes: http_entries(topology).map(|entry| routes(topology, edge, entry)).collect(),
         secrets: secrets(&topology.policies),
     }
 }
@@ -119,8 +121,24 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
 pub struct Settled {
     /// Envoy's own admin pages, the dashboard, where traces go, and the services that policies ask.
     pub clusters: Vec<Cluster>,
-    /// One an entry point.
+    /// One an entry point of HTTP.
     pub listeners: Vec<Listener>,
+}
+
+/// The entry points that have a route configuration.
+pub fn http_entries(topology: &Topology) -> impl Iterator<Item = &EntryName> {
+    topology.policies.entry_points.iter().filter(|(_, entry)| !entry.is_tcp()).map(|(name, _)| name)
+}
+
+/// The entry points that have none: their listeners name the services.
+pub fn tcp_entries(topology: &Topology) -> impl Iterator<Item = &EntryName> {
+    topology.policies.tcp_entries().map(|(name, _)| name)
+}
+
+/// The listener of an entry point of TCP; nothing while it has to show a certificate and has none. It depends on [`Topology::hosts`] and settings alone.
+#[must_use]
+pub fn tcp_listener(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> Option<Listener> {
+    tcp::listener(topology, edge, entry)
 }
 
 /// What depends on settings alone.

@@ -49,8 +49,9 @@ const ADDRESSES: &str = "addresses";
 pub(super) fn configs(options: &RouteOptions) -> HashMap<String, Any> {
     let mut configs = HashMap::new();
     let mut on = |name: &str, config: Any| drop(configs.insert(name.to_owned(), config));
-    if !options.allow.is_empty() || !options.deny.is_empty() {
-        on(filters::CLIENTS, any(&clients(&options.allow, &options.deny)));
+    if let Some(rules) = addresses(options) {
+        let rbac = Some(Rbac { rules: Some(rules), ..Default::default() });
+        on(filters::CLIENTS, any(&RbacPerRoute { rbac }));
     }
     if let Some(cors) = &options.cors {
         on(filters::CORS, any(&policy(cors)));
@@ -76,8 +77,12 @@ pub(super) fn hold_body(bytes: u32) -> (String, Any) {
     (filters::BODY.to_owned(), any(&config))
 }
 
-/// Lets clients through that are in `allow`, if it says any, and not in `deny`.
-fn clients(allow: &[Cidr], deny: &[Cidr]) -> RbacPerRoute {
+/// Lets clients through that are in `allow`, if it says any, and not in `deny`; nothing where neither says anything.
+pub(super) fn addresses(options: &RouteOptions) -> Option<Rules> {
+    let RouteOptions { allow, deny, .. } = options;
+    if allow.is_empty() && deny.is_empty() {
+        return None;
+    }
     let allowed = (!allow.is_empty()).then(|| one_of(allow));
     let not_denied = (!deny.is_empty()).then(|| principal(Identifier::NotId(Box::new(one_of(deny)))));
     let all: Vec<Principal> = allowed.into_iter().chain(not_denied).collect();
@@ -86,12 +91,11 @@ fn clients(allow: &[Cidr], deny: &[Cidr]) -> RbacPerRoute {
         principals: vec![principal(Identifier::AndIds(Set { ids: all }))],
         ..Default::default()
     };
-    let rules = Rules {
+    Some(Rules {
         action: Action::Allow as i32,
         policies: [(ADDRESSES.to_owned(), policy)].into(),
         ..Default::default()
-    };
-    RbacPerRoute { rbac: Some(Rbac { rules: Some(rules), ..Default::default() }) }
+    })
 }
 
 fn one_of(ranges: &[Cidr]) -> Principal {

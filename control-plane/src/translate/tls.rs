@@ -19,6 +19,15 @@ const ALPN: [&str; 2] = ["h2", "http/1.1"];
 /// How an entry point speaks TLS, if it does. It asks for the certificates that are there and for no other: without
 /// it Envoy would open the port and cut every connection.
 pub(super) fn to_clients(entry: &EntryPoint, policies: &Policies) -> Option<TransportSocket> {
+    socket(entry, policies, &ALPN)
+}
+
+/// The same where what is inside is not HTTP, and nobody knows what to offer.
+pub(super) fn to_tcp_clients(entry: &EntryPoint, policies: &Policies) -> Option<TransportSocket> {
+    socket(entry, policies, &[])
+}
+
+fn socket(entry: &EntryPoint, policies: &Policies, protocols: &[&str]) -> Option<TransportSocket> {
     let certificate = |name: &str| SdsSecretConfig { name: name.to_owned(), sds_config: Some(ads()) };
     let context = DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
@@ -28,12 +37,12 @@ pub(super) fn to_clients(entry: &EntryPoint, policies: &Policies) -> Option<Tran
             }),
             // Of several the client is shown the one for the name it asks for, else the first.
             tls_certificate_sds_secret_configs: policies.served(entry).map(certificate).collect(),
-            alpn_protocols: ALPN.map(str::to_owned).to_vec(),
+            alpn_protocols: protocols.iter().map(|protocol| (*protocol).to_owned()).collect(),
             ..Default::default()
         }),
         ..Default::default()
     };
-    entry.is_secure().then(|| TransportSocket {
+    (!entry.tls.is_empty()).then(|| TransportSocket {
         name: "envoy.transport_sockets.tls".to_owned(),
         config_type: Some(ConfigType::TypedConfig(any(&context))),
     })

@@ -54,13 +54,13 @@ struct Services {
 }
 
 impl Lab {
-    /// On a thread that lives as long as the lab shall: see [`Process::start`].
-    pub fn start(folder: &Path) -> Result<Self> {
-        Self::start_with(folder, None)
+    /// With a policies file, if it says one. On a thread that lives as long as the lab shall: see [`Process::start`].
+    pub fn start_with(folder: &Path, policies: Option<&Value>) -> Result<Self> {
+        Self::start_as(folder, policies, &[])
     }
 
-    /// The same with a policies file, if it says one.
-    pub fn start_with(folder: &Path, policies: Option<&Value>) -> Result<Self> {
+    /// The same, and Envoy with these options besides.
+    pub fn start_as(folder: &Path, policies: Option<&Value>, options: &[&str]) -> Result<Self> {
         let binaries = Binaries::build()?;
         let (edge, admin, grpc, http) = (ports::free()?, ports::free()?, ports::free()?, ports::free()?);
         let file = folder.join("services.yaml");
@@ -82,7 +82,7 @@ impl Lab {
         fs::write(&config, envoy::bootstrap(grpc, admin)?)?;
         let envoy = Process::start("envoy", folder, &tools::ENVOY.find()?, |command| {
             // One worker: what takes turns does so exactly.
-            command.arg("-c").arg(&config).args(envoy::OPTIONS).args(["--concurrency", "1"]);
+            command.arg("-c").arg(&config).args(envoy::OPTIONS).args(["--concurrency", "1"]).args(options);
         })?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -156,6 +156,11 @@ impl Lab {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
         Ok(text)
+    }
+
+    /// A new server of TCP that says its name and echoes.
+    pub fn echo(&self, name: &str) -> Result<Upstream> {
+        Upstream::start_echo(self.runtime.handle(), name)
     }
 
     /// A new web server.
@@ -233,6 +238,21 @@ impl Lab {
         let text = self.client.get(url).send()?.text()?;
         let values = text.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         Ok(values.sum())
+    }
+
+    /// How many listeners Envoy made anew or took away, and how many it changed in place, which it counts as both. It has refused nothing.
+    pub fn touched(&self) -> Result<(u64, u64)> {
+        is(self.counter(".*update_rejected")?, 0, "refused by Envoy")?;
+        // One answer: an update between two would be counted in one of them.
+        let stats =
+            self.admin("/stats?filter=^listener_manager.listener_(modified|removed|in_place_updated)$")?;
+        let of = |name: &str| -> Result<u64> {
+            let found = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            Ok(found.with_context(|| format!("no {name} in {stats}"))?.parse()?)
+        };
+        let in_place = of("listener_manager.listener_in_place_updated")?;
+        let all = of("listener_manager.listener_modified")? + of("listener_manager.listener_removed")?;
+        Ok((all - in_place, in_place))
     }
 
     /// Envoy has refused nothing, and no listener was touched.

@@ -13,6 +13,7 @@ mod resilience;
 mod rewriting;
 mod secure;
 mod sharing;
+mod tcp;
 mod topologies;
 mod upstream;
 #[path = "../../../control-plane/tests/support/values.rs"]
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
     }
     // This thread starts all children, and outlives the tests.
     let folders = [(); 3].map(|()| tempfile::tempdir().expect("a folder for a lab"));
-    let labs = folders.each_ref().map(|folder| Arc::new(Lab::start(folder.path()).expect("the lab starts")));
+    let start = |folder: &tempfile::TempDir, policies: Option<&serde_json::Value>| {
+        Arc::new(Lab::start_with(folder.path(), policies).expect("the lab starts"))
+    };
+    let tcp = topologies::policies().expect("free ports");
+    let labs = [start(&folders[0], None), start(&folders[1], Some(&tcp)), start(&folders[2], None)];
     let conclusion = libtest_mimic::run(&arguments, trials(Some(&labs)));
     if conclusion.has_failed() {
         labs.iter().for_each(|lab| show_logs(lab.folder()));
@@ -152,6 +157,9 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         secure::keys_are_shown_nowhere,
         logins::a_password_is_asked_for_and_a_new_one_is_taken_up,
         logins::another_service_is_asked_who_may_come,
+        tcp::connections_reach_a_service_and_outlive_what_does_not_concern_them,
+        tcp::the_name_in_tls_chooses_the_service_and_nothing_else_is_read,
+        tcp::envoy_ends_tls_with_the_certificates_of_the_entry_point,
     ]
 }
 

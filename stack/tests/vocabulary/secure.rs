@@ -13,7 +13,7 @@ use stack::wait::until;
 use super::lab::{LIMIT, Lab, header, is, status};
 
 /// A new certificate for `name`, with its key, in `folder`.
-fn make(folder: &Path, file: &str, name: &str) -> Result<CertifiedKey<KeyPair>> {
+pub fn make(folder: &Path, file: &str, name: &str) -> Result<CertifiedKey<KeyPair>> {
     let made = generate_simple_self_signed([name.to_owned()])?;
     fs::write(folder.join(format!("{file}.key")), made.signing_key.serialize_pem())?;
     fs::write(folder.join(format!("{file}.crt")), made.cert.pem())?;
@@ -21,7 +21,7 @@ fn make(folder: &Path, file: &str, name: &str) -> Result<CertifiedKey<KeyPair>> 
 }
 
 /// What a TLS client is shown and answered.
-fn ask(port: u16, name: &str, authority: Option<&Path>, protocols: &str) -> Result<Value> {
+pub fn ask(port: u16, name: &str, authority: Option<&Path>, protocols: &str) -> Result<Value> {
     let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vocabulary/client.py");
     let mut command = Command::new("python3");
     command.args([client, &port.to_string(), name]);
@@ -32,7 +32,7 @@ fn ask(port: u16, name: &str, authority: Option<&Path>, protocols: &str) -> Resu
 }
 
 /// Whether a client is shown that certificate.
-fn is_shown(said: &Value, made: &CertifiedKey<KeyPair>) -> Result<()> {
+pub fn is_shown(said: &Value, made: &CertifiedKey<KeyPair>) -> Result<()> {
     let text = |pem: &str| pem.split_whitespace().collect::<String>();
     is(text(said["pem"].as_str().unwrap_or_default()), text(&made.cert.pem()), "the certificate")
 }

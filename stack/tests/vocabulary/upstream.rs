@@ -15,7 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -88,6 +88,24 @@ impl Upstream {
             async move {
                 if stream.read(&mut [0; 1_024]).await.is_ok_and(|n| n > 0) {
                     state.requests.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })?;
+        Ok(Self { port, state, _server: server })
+    }
+
+    /// One that takes TCP: it says its name and a line feed, and sends back what comes.
+    pub fn start_echo(runtime: &Handle, name: &str) -> Result<Self> {
+        let state = State::new(name);
+        let shared = Arc::clone(&state);
+        let (port, server) = listen(runtime, move |mut stream| {
+            let state = Arc::clone(&shared);
+            async move {
+                state.requests.fetch_add(1, Ordering::SeqCst);
+                let _busy = Busy::new(&state);
+                if stream.write_all(format!("{}\n", state.name).as_bytes()).await.is_ok() {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
                 }
             }
         })?;

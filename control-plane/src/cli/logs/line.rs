@@ -14,6 +14,7 @@ pub(super) struct Line {
     pub(super) method: Option<String>,
     pub(super) authority: Option<String>,
     pub(super) path: Option<String>,
+    pub(super) protocol: Option<String>,
     pub(super) status: u16,
     pub(super) response_flags: Option<String>,
     pub(super) duration_ms: Option<u64>,
@@ -68,21 +69,24 @@ impl Line {
     /// prints it takes out where they are not wanted.
     pub(super) fn in_columns(&self) -> String {
         let clock = clock(self.time.as_deref().unwrap_or_default());
+        let is_connection = self.protocol.as_deref() == Some("TCP");
         let colour = match self.status {
+            // A connection has no status; what went wrong with it, its flags say.
+            _ if is_connection && self.flags().is_empty() => AnsiColor::Green,
             0 | 500.. => AnsiColor::Red,
             400.. => AnsiColor::Yellow,
             300.. => AnsiColor::Cyan,
             _ => AnsiColor::Green,
         };
         let status = colour.on_default().bold();
+        let code = if is_connection { "TCP".to_owned() } else { self.status.to_string() };
         let duration = self.duration_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
         let method = shown(self.method.as_deref().unwrap_or("-"));
         let who = self.container.as_deref().or(self.upstream_host.as_deref()).unwrap_or("-");
         let host = shown(self.authority.as_deref().unwrap_or("-"));
         let path = shown(self.path.as_deref().unwrap_or_default());
         let mut text = format!(
-            "{DIM}{clock:<12}{DIM:#} {status}{:>3}{status:#} {duration:>9} {method:<7} {:<24} {host}{path}",
-            self.status,
+            "{DIM}{clock:<12}{DIM:#} {status}{code:>3}{status:#} {duration:>9} {method:<7} {:<24} {host}{path}",
             shown(who)
         );
         let flags = self.flags();

@@ -96,7 +96,7 @@ impl Draft {
     /// All its keys with their values.
     pub(super) fn finish(self) -> BTreeMap<String, String> {
         let Self { shape, place, mut keys } = self;
-        let Match { path, methods, headers, query } = shape.matches;
+        let Match { path, methods, headers, query, is_connection: _ } = shape.matches;
         if let (Some(place), PathMatch::Exact(matched) | PathMatch::Prefix(matched)) = (place, &path) {
             if place == "/" && keys.get(FORWARDED_PREFIX) == Some(matched) {
                 keys.remove(FORWARDED_PREFIX);

@@ -147,8 +147,8 @@ impl Labels {
             ["tcp" | "udp", ..] => {
                 self.has_streams = true;
                 self.strays.push(said.lost(Refusal::new(
-                    "there is no entry point for TCP or UDP yet",
-                    "publish the port of the container itself",
+                    "routers of TCP and UDP are not carried over",
+                    "for TCP write protocol: tcp and listen, or publish the port of the container itself",
                 )));
             }
             ["docker" | "swarm", ..] => self.strays.push(said.lost(Refusal::new(

@@ -173,7 +173,11 @@ fn routes(facts: &Facts<'_>, services: &[Service]) -> Vec<Route> {
     let of = |(site, route): (&Site, &crate::model::Route)| {
         let entry_point = (&*site.entry != WEB).then(|| site.entry.to_string());
         let service = services.get(&*route.service.0);
-        let path = route.matches.path.to_string();
+        // Of TCP there is no path, and nothing else to be asked.
+        let path = match route.matches.is_connection {
+            true => route.matches.to_string(),
+            false => route.matches.path.to_string(),
+        };
         let conditions = route.matches.to_string();
         let conditions = conditions.strip_prefix(&path).and_then(|rest| rest.strip_prefix(" with "));
         let plain = path.strip_prefix('=').unwrap_or(&path).to_owned();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::policy::Named;
-use super::{Claims, Mistake, RouteClaim};
+use super::{Claims, Mistake, RouteClaim, tcp};
 use crate::model::matching::{Match, PathMatch};
 use crate::model::options::{
     Answer, Check, Cors, Limit, MaxBody, Origin, Protocol, Rate, RateLimit, Redirect, RedirectCode, Respond,
@@ -101,6 +101,11 @@ impl Given {
         self.0.contains_key(row)
     }
 
+    /// The keys' rows, in order of their names.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+
     pub(super) fn get(&self, row: &str) -> Option<&(String, String)> {
         self.0.get(row)
     }
@@ -128,6 +133,9 @@ impl Draft {
         claims: &Claims,
         policies: &Policies,
     ) -> Vec<(&'static str, Mistake)> {
+        if claims.is_tcp() {
+            return tcp::contradictions(self, claims, policies);
+        }
         let mut all: Vec<(&'static str, Mistake)> =
             self.given.lonely(policies).chain(self.policies.unknown(policies)).collect();
         for (key, other, why) in EXCLUSIVE {
@@ -147,14 +155,14 @@ impl Draft {
             let reason = "with * every site on the web could act in the name of whoever visits it";
             all.push(("cors.credentials", Mistake::new(reason, "name the origins in cors")));
         }
-        if self.max_body.is_some() && claims.backend.protocol == Protocol::Tcp {
-            all.push(("max-body", Mistake::new("TCP has no bodies", "remove the label")));
-        }
         all
     }
 
-    /// The route, if it names a host.
+    /// The route, if it names a host; of TCP, if it names an entry point.
     pub(super) fn finish(self, claims: &Claims, policies: &Policies) -> Option<RouteClaim> {
+        if claims.is_tcp() {
+            return tcp::finish(self, claims);
+        }
         let protocol = claims.backend.protocol;
         let is_grpc = protocol == Protocol::Grpc;
         let redirect = self.redirect.map(|to| Answer::Redirect(to, self.redirect_code));

@@ -15,6 +15,7 @@ mod matcher;
 mod path;
 mod policy;
 mod regex;
+mod tcp;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +68,7 @@ pub struct Claims {
     pub routes: BTreeMap<String, Option<RouteClaim>>,
     /// The keys about the whole workload that have a mistake: while there is one, none of its routes can be trusted.
     pub broken: BTreeSet<&'static str>,
-    /// Whether it names a host at all, rightly or wrongly: that, and nothing else, exposes a workload.
+    /// Whether it names a host at all, or speaks TCP, rightly or wrongly: that, and nothing else, exposes a workload.
     pub asks: bool,
 }
 
@@ -90,6 +91,13 @@ impl Default for Claims {
             broken: BTreeSet::new(),
             asks: false,
         }
+    }
+}
+
+impl Claims {
+    /// Whether it speaks TCP, so that connections are routed to it and not requests.
+    fn is_tcp(&self) -> bool {
+        self.backend.protocol == Protocol::Tcp
     }
 }
 
@@ -304,6 +312,7 @@ impl Reader<'_> {
                     let _ = reads.read(&mut self.claims, member, value);
                 }
                 Read::Service(_) => {}
+                Read::Route(_) if self.claims.is_tcp() && !tcp::has_default(row.name) => {}
                 Read::Route(reads) => {
                     let silent = self
                         .drafts
@@ -326,7 +335,7 @@ impl Reader<'_> {
                     self.told(&label, &value, mistake);
                 }
             }
-            let (broken, hostless) = (draft.broken, draft.hosts.is_none());
+            let (broken, hostless) = (draft.broken, draft.hosts.is_none() && !self.claims.is_tcp());
             let claim = draft.finish(&self.claims, self.policies).filter(|_| !broken);
             if hostless && !broken {
                 let reason = format!("the route {name} has no host, so no request can reach it");
@@ -341,11 +350,9 @@ impl Reader<'_> {
     /// What does not go together in the labels about the whole workload.
     fn whole_workload(&mut self) {
         let mut mistakes: Vec<(&'static str, Mistake)> = self.given.lonely(self.policies).collect();
-        if self.claims.backend.protocol == Protocol::Tcp {
-            mistakes.push(("protocol", Mistake::new(
-                "TCP needs an entry point of its own, which listen names, and there is none but web, which speaks HTTP",
-                "write http, h2c, grpc or https, or publish the port of the container itself",
-            )));
+        if self.claims.is_tcp() {
+            self.claims.asks = true;
+            mistakes.extend(tcp::whole_workload(&self.claims, &self.given, &self.drafts, self.policies));
         }
         for (key, mistake) in mistakes {
             if let Some((label, value)) = self.given.get(key).cloned() {

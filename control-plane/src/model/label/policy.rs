@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Mistake;
 use super::value::{Value, one_of};
+use super::{Mistake, tcp};
 use crate::model::topology::{Host, Site};
 use crate::policies::{self, EntryName, Policies, WEB};
 
@@ -33,7 +33,7 @@ impl Named {
 #[derive(Debug, Default)]
 pub(super) struct Whereabouts {
     /// Entry points at which it is.
-    entries: Vec<EntryName>,
+    pub(super) entries: Vec<EntryName>,
     /// Those of them at which it only sends the client to the same over TLS, and the port to be named then.
     pub(super) upgrades: BTreeMap<EntryName, Option<u16>>,
 }
@@ -63,13 +63,11 @@ impl Named {
         &self,
         policies: &Policies,
     ) -> Result<Whereabouts, Vec<(&'static str, Mistake)>> {
-        let entries: Vec<&str> = policies.entry_points.keys().map(AsRef::as_ref).collect();
-        let named = self.listen.iter().flatten();
-        let unknown = named.filter(|name| !entries.contains(&name.as_str()));
-        let unknown: Vec<_> =
-            unknown.map(|name| ("listen", missing(name, &entries, "entry point"))).collect();
-        if !unknown.is_empty() {
-            return Err(unknown);
+        let named = self.listen.as_deref().unwrap_or_default();
+        let wrong = unknown_entries(named, policies).into_iter().chain(tcp::not_http(named, policies));
+        let wrong: Vec<_> = wrong.collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
         }
         let listen: Option<Vec<EntryName>> =
             self.listen.as_ref().map(|names| names.iter().map(|name| name.as_str().into()).collect());
@@ -132,6 +130,13 @@ impl Named {
         let upgrades = plain.map(|from| (Arc::clone(from), policies.port_between(from, to))).collect();
         Ok(Whereabouts { entries, upgrades })
     }
+}
+
+/// Those of `named` that are no entry points, with what is to be said of them.
+pub(super) fn unknown_entries(named: &[String], policies: &Policies) -> Vec<(&'static str, Mistake)> {
+    let entries: Vec<&str> = policies.entry_points.keys().map(AsRef::as_ref).collect();
+    let unknown = named.iter().filter(|name| !policies.has_entry(name));
+    unknown.map(|name| ("listen", missing(name, &entries, "entry point"))).collect()
 }
 
 /// Nothing of that kind has that name.
