@@ -20,7 +20,9 @@ mod gauge;
 mod lint;
 mod micro;
 mod node;
+mod path;
 mod plane;
+mod probe;
 mod report;
 mod route;
 mod server;
@@ -49,6 +51,13 @@ enum Command {
     Docker(docker::Suite),
     Route(route::Suite),
     Lint(lint::Suite),
+    Path(path::Suite),
+    /// The clients of `path`; started by it.
+    #[command(hide = true)]
+    Load(path::Load),
+    /// The app of `path`; started by it.
+    #[command(hide = true)]
+    App(path::App),
     /// The measured process; started by the others.
     #[command(hide = true)]
     Serve {
@@ -68,6 +77,9 @@ async fn main() -> ExitCode {
         Command::Docker(suite) => suite.run().await,
         Command::Route(suite) => suite.run().await,
         Command::Lint(suite) => suite.run().await,
+        Command::Path(suite) => suite.run().await,
+        Command::Load(load) => load.run().await,
+        Command::App(app) => app.run().await,
         Command::Serve { kind, control, message_bytes } => server::run(kind, control, message_bytes).await,
     };
     match ended {

@@ -1,9 +1,9 @@
 //! Figures over many rounds.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a row of the report says about one figure.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// How often it was measured.
     pub(crate) count: usize,

@@ -35,6 +35,27 @@ impl Usage {
     }
 }
 
+/// CPU time of all threads that another process has now, to the nanosecond: it is for differences, as what threads have used that
+/// have ended since is gone from it.
+pub(crate) fn threads_cpu(id: u32) -> anyhow::Result<Duration> {
+    let folder = format!("/proc/{id}/task");
+    let threads = std::fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {folder}: this runs on Linux only"))?;
+    let mut all = Duration::ZERO;
+    for thread in threads {
+        // One that has ended meanwhile has no file any more.
+        if let Ok(schedstat) = std::fs::read_to_string(thread?.path().join("schedstat")) {
+            all += on_cpu(&schedstat).context("no time in its schedstat")?;
+        }
+    }
+    Ok(all)
+}
+
+/// The first field: time on a processor, in nanoseconds.
+fn on_cpu(schedstat: &str) -> Option<Duration> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
 /// Resident memory of a process in KiB: now, and the most it ever was.
 fn memory(process: &str) -> anyhow::Result<(u64, u64)> {
     let resident = kib(&read(process, "smaps_rollup")?, "Rss:").context("no Rss in its smaps_rollup")?;
@@ -119,6 +140,22 @@ mod tests {
         let stat = "cpu  100 20 3 4000 500 6 7 80 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
         assert_eq!(busy(stat), Some(Duration::from_millis(1360)));
         assert_eq!(busy("intr 1 2 3\n"), None);
+    }
+
+    #[test]
+    fn time_on_a_processor_is_read_to_the_nanosecond() {
+        assert_eq!(on_cpu("1234567891 5 6\n"), Some(Duration::new(1, 234_567_891)));
+        assert_eq!(on_cpu(""), None);
+    }
+
+    #[test]
+    fn the_threads_of_this_process_use_what_it_uses() {
+        let before = threads_cpu(std::process::id()).unwrap();
+        let mut sum = 0_u64;
+        while threads_cpu(std::process::id()).unwrap() == before {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(before <= process_cpu());
     }
 
     #[test]

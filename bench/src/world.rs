@@ -122,7 +122,8 @@ pub(crate) fn publisher() -> Publisher {
     Publisher::new(model_options(), edge())
 }
 
-fn model_options() -> model::Options {
+/// The settings of the model, as by default.
+pub(crate) fn model_options() -> model::Options {
     model::Options {
         label_prefix: "portolan".to_owned(),
         reserved_host: "dashboard.localhost".to_owned(),
@@ -130,7 +131,8 @@ fn model_options() -> model::Options {
     }
 }
 
-fn edge() -> EdgeOptions {
+/// The settings of the edge, as by default.
+pub(crate) fn edge() -> EdgeOptions {
     EdgeOptions {
         listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
         dashboard_host: "dashboard.localhost".to_owned(),

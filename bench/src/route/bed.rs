@@ -18,9 +18,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::edge::{Edge, System};
-use super::probe::{Outcome, Probe, pause};
+
 use super::upstream::Upstream;
 use crate::engine::{Container, ENGINE_29, Engine};
+use crate::probe::{Outcome, Probe, pause};
 use crate::usage::Usage;
 
 /// SIGTERM, as the engine writes it in its events.

@@ -3,7 +3,6 @@
 
 mod bed;
 mod edge;
-mod probe;
 mod table;
 mod upstream;
 

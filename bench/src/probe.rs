@@ -14,35 +14,35 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The first good answer for one host.
 #[derive(Debug, Clone)]
-pub(super) struct First {
-    pub(super) at: Instant,
+pub(crate) struct First {
+    pub(crate) at: Instant,
     /// How long before it the last answer came that was none: so much later than the truth it may be.
-    pub(super) apart: Duration,
+    pub(crate) apart: Duration,
 }
 
 /// What came of asking for some hosts.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// With the host each is for.
-    pub(super) firsts: Vec<(String, First)>,
+    pub(crate) firsts: Vec<(String, First)>,
     /// Answers that were neither the container's nor "no such host" (404) nor "it has no container that is ready" (503).
-    pub(super) failures: u64,
+    pub(crate) failures: u64,
 }
 
 /// One connection that is kept open.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     edge: SocketAddr,
     connection: BufReader<TcpStream>,
 }
 
 impl Probe {
-    pub(super) fn open(edge: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn open(edge: SocketAddr) -> anyhow::Result<Self> {
         Ok(Self { edge, connection: connect(edge)? })
     }
 
     /// Asks once; returns the status.
-    pub(super) fn ask(&mut self, host: &str) -> anyhow::Result<u16> {
+    pub(crate) fn ask(&mut self, host: &str) -> anyhow::Result<u16> {
         let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
         self.connection.get_mut().write_all(request.as_bytes())?;
         let (mut status, mut length, mut close) = (None, 0, false);
@@ -70,7 +70,7 @@ impl Probe {
     }
 
     /// Asks for all of `hosts` in turn until each was answered once by its container.
-    pub(super) fn until_answered(&mut self, hosts: &[String], limit: Duration) -> anyhow::Result<Outcome> {
+    pub(crate) fn until_answered(&mut self, hosts: &[String], limit: Duration) -> anyhow::Result<Outcome> {
         let end = Instant::now() + limit;
         let mut firsts = Vec::with_capacity(hosts.len());
         let mut pending: Vec<(&String, Instant)> = hosts.iter().map(|host| (host, Instant::now())).collect();
@@ -106,6 +106,6 @@ fn connect(edge: SocketAddr) -> anyhow::Result<BufReader<TcpStream>> {
 
 // The runtime's clock has steps of 1 ms, which is too coarse here; and this thread is the probe's own.
 #[allow(clippy::disallowed_methods)]
-pub(super) fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(PAUSE);
 }

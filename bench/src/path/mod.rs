@@ -1,0 +1,217 @@
+//! `bench path`: what a request costs on its way through Envoy as Portolan configures it, beside Envoy with a file written by
+//! hand, and beside other proxies.
+//!
+//! ```text
+//!            one core                  another one
+//!   the proxy whose turn it is  <---  clients: some connections, kept busy
+//!   (the others run, and rest)  --->  app: answers at once
+//! ```
+
+mod app;
+mod bed;
+mod config;
+mod load;
+mod parts;
+mod proxy;
+mod request;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use tokio::time::Instant;
+
+pub(crate) use app::App;
+use bed::Bed;
+pub(crate) use load::Load;
+use proxy::{Contestant, Kind, Proxy};
+use request::Request;
+use table::{Series, Table};
+
+use crate::usage::machine_cpu;
+
+/// The host that is asked for.
+const HOST: &str = "app.localhost";
+
+/// Measure what a request costs on its way through Envoy, beside a static Envoy and other proxies.
+///
+/// Each proxy has one worker and a core to itself; clients and the app have another one. The binary `portolan` is that beside
+/// this one; Envoy and Traefik are fetched where they are not installed, and what else is not there is named and left out.
+#[derive(Debug, Args)]
+pub(crate) struct Suite {
+    /// Turns of each proxy, one after the other.
+    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    rounds: usize,
+
+    /// How long a turn is.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    turn: Duration,
+
+    /// Connections that are kept busy.
+    #[arg(long, value_name = "NUMBER", default_value = "32")]
+    connections: u32,
+
+    /// What to ask, in a list with commas.
+    #[arg(long, value_name = "KINDS", value_enum, value_delimiter = ',', default_value = "small,large,post")]
+    requests: Vec<Request>,
+
+    /// Requests a second at which single ones are timed, far from what a proxy can do.
+    #[arg(long, value_name = "NUMBER", default_value = "2000")]
+    rate: u32,
+
+    /// Envoy alone: by Portolan, by a file of the same features, and by the shortest file.
+    #[arg(long)]
+    alone: bool,
+
+    /// Instead take Portolan's configuration apart: Envoy with all of it, and with one part changed at a time.
+    #[arg(long, conflicts_with = "alone")]
+    take_apart: bool,
+
+    /// Of those only the ones whose names have this in them.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, requires = "take_apart")]
+    part: String,
+
+    /// The core of the proxies.
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    core: usize,
+
+    /// The core of clients and app.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    client_core: usize,
+
+    /// The control plane to measure [default: the binary portolan beside this one].
+    #[arg(long, value_name = "FILE")]
+    portolan: Option<PathBuf>,
+
+    /// Write the figures to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Suite {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        ensure!(self.core != self.client_core, "--core and --client-core are to be two");
+        ensure!(
+            self.rounds > 0 && !self.turn.is_zero() && self.rate > 0,
+            "--rounds, --turn and --rate cannot be 0"
+        );
+        let began = Instant::now();
+        let mut bed = Bed::start(self.client_core).await?;
+        let (names, mut proxies) =
+            if self.take_apart { self.parts(&mut bed).await? } else { self.contestants(&mut bed).await? };
+        let before = (Instant::now(), machine_cpu()?, bed.used(&mut proxies)?);
+        let mut tables = Vec::new();
+        for request in &self.requests {
+            eprintln!("==> {}", request.title());
+            tables.push(self.table(*request, &names, &mut bed, &mut proxies).await?);
+        }
+        let (time, machine) = (before.0.elapsed(), machine_cpu()?.saturating_sub(before.1));
+        let others = machine.saturating_sub(bed.used(&mut proxies)?.saturating_sub(before.2));
+        for table in &tables {
+            println!("{table}");
+        }
+        let share = others.as_secs_f64() / time.as_secs_f64() * 1e2;
+        println!(
+            "Other programs meanwhile: {share:.1} % of a core. All of it took {} s.",
+            began.elapsed().as_secs()
+        );
+        if let Some(path) = &self.json {
+            let json = serde_json::to_vec_pretty(&tables)?;
+            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Every proxy there is, running.
+    async fn contestants(&self, bed: &mut Bed) -> anyhow::Result<(Vec<String>, Vec<Proxy>)> {
+        let (mut names, mut proxies) = (Vec::new(), Vec::new());
+        for contestant in Contestant::ALL {
+            let is_envoy = matches!(contestant.kind, Kind::Portolan | Kind::Envoy | Kind::BareEnvoy);
+            if self.alone && !is_envoy {
+                continue;
+            }
+            let name = contestant.name();
+            let version = match contestant.kind.version() {
+                Ok(version) => version,
+                Err(error) if is_envoy => return Err(error),
+                Err(error) => {
+                    eprintln!("    {name} is left out: {error:#}");
+                    continue;
+                }
+            };
+            eprintln!("    {name}: {version}");
+            let places = bed.places()?;
+            let proxy = Proxy::start(contestant, &places, self.core, self.portolan.as_deref()).await;
+            proxies.push(proxy.with_context(|| format!("{name} does not start"))?);
+            names.push(name);
+        }
+        Ok((names, proxies))
+    }
+
+    /// Envoy with all of Portolan's configuration, and with one part changed at a time.
+    async fn parts(&self, bed: &mut Bed) -> anyhow::Result<(Vec<String>, Vec<Proxy>)> {
+        let (mut names, mut proxies) = (Vec::new(), Vec::new());
+        for (number, part) in parts::ALL.iter().enumerate() {
+            if number > 0 && !part.name.contains(&self.part) {
+                continue;
+            }
+            let places = bed.places()?;
+            let words = part.write(&places)?;
+            let proxy = Proxy::envoy(words, &places, self.core).await;
+            proxies.push(proxy.with_context(|| format!("{} does not start", part.name))?);
+            names.push(part.name.to_owned());
+        }
+        Ok((names, proxies))
+    }
+
+    /// Everything that is measured with one kind of request.
+    async fn table(
+        &self,
+        request: Request,
+        names: &[String],
+        bed: &mut Bed,
+        proxies: &mut [Proxy],
+    ) -> anyhow::Result<Table> {
+        let mut series: Vec<Series> = names.iter().map(|name| Series::new(name)).collect();
+        let load = |proxy: &Proxy, rate| Load {
+            to: proxy.address,
+            request,
+            connections: self.connections,
+            time: self.turn,
+            rate,
+        };
+        for round in 0..self.rounds {
+            for turn in 0..proxies.len() {
+                // Whoever comes first may have it warmer, or colder: so there and back.
+                let n = if round % 2 == 0 { turn } else { proxies.len() - 1 - turn };
+                let load = load(&proxies[n], None);
+                let measured = bed.turn(&mut proxies[n], &load).await;
+                series[n].rounds.push(measured.with_context(|| names[n].clone())?);
+            }
+        }
+        for (proxy, series) in proxies.iter_mut().zip(&mut series) {
+            if !self.take_apart {
+                series.latency = bed.load(&load(proxy, Some(self.rate))).await?.latency;
+                proxy.forget_log()?;
+            }
+            series.mib = proxy.usage()?.resident_kib as f64 / 1_024.0;
+        }
+        let title = format!(
+            "{}; rounds: {} of {}; connections: {}",
+            request.title(),
+            self.rounds,
+            humantime::format_duration(self.turn),
+            self.connections
+        );
+        // What all are compared with: all parts, or the file of the same features.
+        Ok(Table {
+            title,
+            base: usize::from(!self.take_apart),
+            goal: !self.take_apart,
+            rate: self.rate,
+            series,
+        })
+    }
+}
