@@ -29,7 +29,7 @@ pub mod pb {
 }
 
 const OWN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portolan.bin"));
-const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
+pub(crate) const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
 
 /// The services that reflection lists, besides itself.
 fn services() -> impl Iterator<Item = &'static str> {
