@@ -71,6 +71,15 @@ impl Living {
         self.world.containers.send_modify(|all| change(all.get_mut(id).unwrap()));
     }
 
+    pub(crate) fn change_all(&self, change: impl Fn(&mut Value)) {
+        self.world.containers.send_modify(|all| all.values_mut().for_each(change));
+    }
+
+    pub(crate) fn tell_all(&self, action: &str) {
+        let ids: Vec<String> = self.world.containers.borrow().keys().cloned().collect();
+        ids.iter().for_each(|id| self.tell(action, id, None));
+    }
+
     pub(crate) fn remove(&self, id: &str) {
         self.world.containers.send_modify(|all| drop(all.remove(id)));
     }
