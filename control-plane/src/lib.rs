@@ -29,6 +29,7 @@ pub mod policies;
 mod progress;
 pub mod provider;
 pub mod publish;
+pub mod recording;
 pub mod runtime;
 pub mod sources;
 pub mod state;

@@ -21,6 +21,7 @@ use crate::overrides::{self, OverridesSender};
 use crate::policies::PoliciesFile;
 use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::Publisher;
+use crate::recording;
 use crate::sources::Sources;
 use crate::state::{DecisionsFile, Keeper};
 use crate::timeline::Timeline;
@@ -59,6 +60,8 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     /// How long the source may leave a view unconfirmed before the control plane calls itself not ready; zero is for ever.
     pub max_view_age: Duration,
+    /// Where what is seen is recorded, if it is.
+    pub record: Option<recording::Target>,
 }
 
 /// Runs the control plane until `stop` is cancelled.
@@ -67,6 +70,9 @@ pub struct Config {
 ///
 /// The port cannot be bound, or a part ended by itself: the first one that does takes the process with it, with its reason.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let record = config.record.map(|target| target.open(config.publisher.settings())).transpose()?;
+    let (recorder, writer) = record.unzip();
+    let recorder = recorder.unwrap_or_default();
     let listener = bind(config.listen, "--listen")?;
     let http_listener = bind(config.http_listen, "--http-listen")?;
     info!(address = %listener.local_addr()?, source = ?config.source, "portolan serves xDS");
@@ -76,8 +82,14 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let mut parts = JoinSet::new();
     let (outlet, inventories, freshness) = port(config.max_view_age);
     let timing = Timing::new(outlet.events());
+    if let Some(writer) = writer {
+        parts.spawn(writer.run(parts_stop.clone()));
+    }
     let source = match config.source {
-        Source::Docker(host) => start(&mut parts, DockerProvider::new(&host)?, &outlet, &parts_stop),
+        Source::Docker(host) => {
+            let provider = DockerProvider::new(&host)?.recorded(recorder.clone());
+            start(&mut parts, provider, &outlet, &parts_stop)
+        }
         Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
     };
     let decisions_file = config.state_file.as_deref().map(DecisionsFile::beside);
@@ -93,13 +105,14 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let decisions = overrides.subscribe();
     parts.spawn(overrides::keep(overrides.clone(), view_rx.clone(), decisions_file, parts_stop.clone()));
     let dashboard_inventories = inventories.clone();
+    let publisher = config.publisher.recorded(recorder);
     let publisher = match config.policies {
         Some(file) => {
-            let publisher = config.publisher.following(file.subscribe());
+            let publisher = publisher.following(file.subscribe());
             parts.spawn(file.run(parts_stop.clone()));
             publisher
         }
-        None => config.publisher,
+        None => publisher,
     };
     parts.spawn(publisher.run(
         inventories,

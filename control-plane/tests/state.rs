@@ -46,6 +46,7 @@ impl Plane {
             policies: None,
             state_file: Some(folder.join("state")),
             max_view_age: Duration::from_secs(180),
+            record: None,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(config, stop.clone()));

@@ -20,6 +20,7 @@ pub use health::{health, report};
 pub use inspect::Inspect;
 pub(crate) use inspect::explained;
 pub(crate) use lists::Facts;
+pub(crate) use reflection::ENVOY_DESCRIPTORS;
 pub use reflection::{reflection, reflection_v1alpha};
 
 /// The generated types of `proto/portolan/v1`.

@@ -14,7 +14,8 @@ use tonic_reflection::server::{Builder, Error};
 use super::services;
 
 const OWN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/portolan.bin"));
-const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
+/// Envoy's messages that we send, and what they are made of.
+pub(crate) const ENVOY_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
 
 fn descriptors<'b>() -> Builder<'b> {
     let builder = Builder::configure()

@@ -12,6 +12,7 @@ mod logs;
 mod manual;
 mod missing;
 mod plan;
+mod replay;
 mod rollout;
 mod serve;
 mod settings;
@@ -64,6 +65,7 @@ enum Command {
     Status(status::Status),
     Watch(watch::Watch),
     Plan(plan::Plan),
+    Replay(replay::Replay),
     Cert(cert::Cert),
 }
 
@@ -115,6 +117,7 @@ impl Cli {
             Command::Lint(lint) => return lint.run().await,
             Command::Convert(convert) => return convert.run(),
             Command::Plan(plan) => return plan.run().await,
+            Command::Replay(replay) => return replay.run(),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -10,6 +10,7 @@ use clap::Args;
 use super::access::AdminAccess;
 use super::settings::Settings;
 use crate::dashboard;
+use crate::recording::Target;
 use crate::runtime::{self, Config, Source};
 use crate::translate::{EdgeOptions, HostPort};
 
@@ -89,6 +90,15 @@ pub(super) struct Serve {
     /// It is confirmed each minute, and with each event. 0 is for ever.
     #[arg(long, env = "PORTOLAN_MAX_VIEW_AGE", value_name = "DURATION", default_value = "3m", value_parser = lifecycle::duration::parse)]
     max_view_age: Duration,
+
+    /// Record everything that decides on what is served, without secrets, in a new file in this folder: for portolan replay and
+    /// for bug reports (docs/replay.md).
+    #[arg(long, env = "PORTOLAN_RECORD", value_name = "DIR")]
+    record: Option<PathBuf>,
+
+    /// How many MiB all recordings in that folder may have together; then the recording ends, and what is served goes on.
+    #[arg(long, env = "PORTOLAN_RECORD_LIMIT", value_name = "MIB", default_value_t = 64)]
+    record_limit: u64,
 }
 
 impl Serve {
@@ -104,6 +114,11 @@ impl Serve {
             envoy_admin: self.envoy_admin,
             traces: self.otlp_endpoint.0.or(self.otel_exporter_otlp_endpoint.0),
         };
+        let record = self.record.map(|folder| Target {
+            folder,
+            limit: self.record_limit.saturating_mul(1 << 20),
+            policies: self.settings.policies.clone(),
+        });
         let (publisher, policies) = self.settings.publisher(edge.clone())?;
         let config = Config {
             listen: self.listen,
@@ -118,6 +133,7 @@ impl Serve {
             policies,
             state_file: self.state_file,
             max_view_age: self.max_view_age,
+            record,
         };
         runtime::serve(config, lifecycle::shutdown::signal()?).await
     }

@@ -16,7 +16,7 @@ pub(super) struct Settings {
     /// What labels may name and what holds where none says (docs/policies.md): entry points, hosts of projects, defaults, the access
     /// log. It is watched, and a faulty edit leaves the last good one standing.
     #[arg(long, env = "PORTOLAN_POLICIES", value_name = "FILE")]
-    policies: Option<PathBuf>,
+    pub(super) policies: Option<PathBuf>,
 
     /// The host name of the dashboard, under which Envoy's admin pages are as well: for reading only.
     #[arg(long, env = "PORTOLAN_DASHBOARD_HOST", value_name = "HOST", default_value = "dashboard.localhost")]

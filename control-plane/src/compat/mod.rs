@@ -20,6 +20,7 @@ pub mod traefik;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use note::{Kind, Note};
+pub(crate) use traefik::is_traefiks;
 
 /// One service of a Compose file, or one container: what is translated.
 #[derive(Debug, Clone)]

@@ -9,6 +9,8 @@ use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthStatusEnum,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::inventory::{Attachment, Health, Placement, State, Workload, WorkloadId};
 
 const PROJECT: &str = "com.docker.compose.project";
@@ -22,8 +24,8 @@ const ONE_OFF: &str = "com.docker.compose.oneoff";
 const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A container, with what only this provider needs to know of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Container {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Container {
     pub(super) workload: Workload,
     /// The signal that asks it to stop, without `SIG`.
     pub(super) stop_signal: String,

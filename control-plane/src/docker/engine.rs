@@ -1,6 +1,6 @@
 //! The engine, as far as we use it: three questions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use anyhow::Context;
 use bollard::Docker;
@@ -16,7 +16,8 @@ use crate::inventory::WorkloadId;
 
 use super::convert::{self, Container};
 use super::event::{self, Event};
-use super::listed::{self, Listed};
+use super::listed;
+use super::steps::{List, Version};
 
 type Connect = Box<dyn Fn() -> Result<Docker, Error> + Send + Sync>;
 
@@ -56,7 +57,7 @@ impl Engine {
     }
 
     /// Connects, and agrees on a version of the API.
-    pub(super) async fn connect(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn connect(&mut self) -> anyhow::Result<Version> {
         let docker = (self.connect)()?.negotiate_version().await?;
         let version = docker.version().await?;
         info!(
@@ -66,8 +67,9 @@ impl Engine {
             agreed_api = %docker.client_version(),
             "connected to the Docker Engine"
         );
+        let agreed = docker.client_version().to_string();
         self.docker = Some(docker);
-        Ok(())
+        Ok(Version { engine: version.version, api: version.api_version, agreed })
     }
 
     /// The events from `since` (seconds since the Unix epoch) on; nothing is sent before it is polled.
@@ -85,7 +87,7 @@ impl Engine {
     }
 
     /// All containers, also those that do not run.
-    pub(super) async fn list(&self) -> anyhow::Result<BTreeMap<WorkloadId, Listed>> {
+    pub(super) async fn list(&self) -> anyhow::Result<List> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let list = self.docker()?.list_containers(Some(options)).await;
         let list = list.context("cannot list the containers")?;

@@ -1,6 +1,7 @@
 //! What the engine's events mean.
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::inventory::{Health, WorkloadId};
@@ -32,8 +33,8 @@ pub(super) struct Heard {
 }
 
 /// An event about one container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Event {
     pub(super) id: WorkloadId,
     /// When, in nanoseconds since the Unix epoch by the engine's clock.
     pub(super) at: i64,
@@ -41,8 +42,9 @@ pub(super) struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum What {
     /// A signal was delivered, any signal: by its name, without `SIG`.
     Kill(String),
     /// The process ended.
@@ -61,6 +63,23 @@ pub(super) enum What {
     Leave(String),
     /// Something that only a look at the container can tell.
     Look,
+}
+
+impl What {
+    /// It in a few words, for a person.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Kill(signal) => format!("it was sent {signal}"),
+            Self::Die => "it ended".to_owned(),
+            Self::Destroy => "it was removed".to_owned(),
+            Self::Pause => "it was paused".to_owned(),
+            Self::Unpause => "it goes on".to_owned(),
+            Self::Health(health) => format!("its health is {health:?}").to_lowercase(),
+            Self::Join => "it joined a network".to_owned(),
+            Self::Leave(network) => format!("it left {network}"),
+            Self::Look => "it was created, started, renamed or updated".to_owned(),
+        }
+    }
 }
 
 /// The meaning of a message, or nothing where it is not about a container or not of interest.

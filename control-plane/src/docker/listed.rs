@@ -2,13 +2,15 @@
 
 use bollard::models::{ContainerSummary, ContainerSummaryHealthStatusEnum, ContainerSummaryStateEnum};
 
+use serde::{Deserialize, Serialize};
+
 use crate::inventory::{Attachment, Health, Placement, State, Workload, WorkloadId};
 
 use super::convert::{attachments, is_one_off};
 
 /// One container in the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Listed {
     names: Vec<String>,
     state: State,
     /// Nothing where the list does not tell, as for a container that is paused or stopped.

@@ -17,7 +17,7 @@ use super::event::Event;
 const AT_A_TIME: usize = 8;
 
 /// What the engine showed: nothing where the container is gone.
-type Answer = anyhow::Result<Option<Container>>;
+pub(super) type Answer = anyhow::Result<Option<Container>>;
 
 /// What a look has shown.
 pub(super) struct Seen {
@@ -73,14 +73,22 @@ impl<'e, F: Fn(WorkloadId) -> BoxFuture<'e, Answer>> Looks<'e, F> {
     /// The next answer; waits for ever while there is nothing to wait for.
     pub(super) async fn next(&mut self) -> Seen {
         match self.answers.next().await {
-            Some((id, answer)) => {
-                let look = self.under_way.remove(&id);
-                let (event, meanwhile) = look.map(|look| (look.event, look.meanwhile)).unwrap_or_default();
-                self.begin();
-                Seen { id, event, answer, meanwhile }
-            }
+            Some((id, answer)) => self.answered(id, answer),
             None => std::future::pending().await,
         }
+    }
+
+    /// What is seen now that a look is answered.
+    pub(super) fn answered(&mut self, id: WorkloadId, answer: Answer) -> Seen {
+        let look = self.under_way.remove(&id);
+        let (event, meanwhile) = look.map(|look| (look.event, look.meanwhile)).unwrap_or_default();
+        self.begin();
+        Seen { id, event, answer, meanwhile }
+    }
+
+    /// Whether a look at this container is under way.
+    pub(super) fn is_under_way(&self, id: &WorkloadId) -> bool {
+        self.under_way.contains_key(id)
     }
 
     fn begin(&mut self) {

@@ -4,6 +4,7 @@
 //! engine (I/O) --> watcher (loop) --> view (pure: list is the truth, events are hints) --> Inventory
 //!                    convert, listed, event (pure: JSON to our own types)
 //!                    looks (which containers are being inspected)
+//!                    steps (what of it a recording holds, and how it is played again)
 //! ```
 
 mod convert;
@@ -15,20 +16,25 @@ mod looks;
 mod recorded;
 #[cfg(test)]
 mod script;
+mod steps;
 mod view;
 mod watcher;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::provider::{Outlet, Provider};
+use crate::recording::Recorder;
 
 use engine::Engine;
 use watcher::Watcher;
+
+pub(crate) use steps::{Player, Step};
 
 /// Watches a Docker Engine.
 #[derive(Debug)]
 pub struct DockerProvider {
     engine: Engine,
+    recorder: Recorder,
 }
 
 impl DockerProvider {
@@ -38,7 +44,14 @@ impl DockerProvider {
     ///
     /// `host` is of no such form. Whether anybody answers there is seen later.
     pub fn new(host: &str) -> anyhow::Result<Self> {
-        Ok(Self { engine: Engine::new(host)? })
+        Ok(Self { engine: Engine::new(host)?, recorder: Recorder::default() })
+    }
+
+    /// The same, with what the engine says in a recording.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Recorder) -> Self {
+        self.recorder = recorder;
+        self
     }
 }
 
@@ -50,7 +63,7 @@ impl Provider for DockerProvider {
     async fn run(self, outlet: Outlet, stop: CancellationToken) -> anyhow::Result<()> {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = Watcher::new(self.engine, outlet).run() => {}
+            () = Watcher::new(self.engine, outlet, self.recorder).run() => {}
         }
         Ok(())
     }

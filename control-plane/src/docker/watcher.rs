@@ -3,7 +3,7 @@
 //! Nothing in it waits for the engine but the connecting: lists and looks are under way while events are taken in, so
 //! that what stops leaves the rotation at once, however slow the engine is.
 
-mod round;
+pub(super) mod round;
 
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,8 +20,9 @@ use crate::provider::Outlet;
 
 use super::engine::Engine;
 use super::event::{Event, Heard};
-use super::view::View;
-use round::Follower;
+use super::steps::{List, Step};
+use crate::recording::Recorder;
+use round::{Follower, Known};
 
 /// A stream that went silent without an end is found out by a fresh list this often.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -48,14 +49,13 @@ enum End {
 pub(super) struct Watcher {
     engine: Engine,
     outlet: Outlet,
-    view: View,
-    /// Whether the view was complete once: before that it is nobody's business.
-    complete: bool,
+    recorder: Recorder,
+    known: Known,
 }
 
 impl Watcher {
-    pub(super) fn new(engine: Engine, outlet: Outlet) -> Self {
-        Self { engine, outlet, view: View::default(), complete: false }
+    pub(super) fn new(engine: Engine, outlet: Outlet, recorder: Recorder) -> Self {
+        Self { engine, outlet, recorder, known: Known::default() }
     }
 
     /// Follows the engine for ever. Whatever goes wrong, the last view stands and it begins again.
@@ -90,14 +90,16 @@ impl Watcher {
 
     /// One connection, from its beginning to whatever ends it.
     async fn follow(&mut self, told: &mut Option<Instant>) -> Result<Infallible, End> {
-        answer(self.engine.connect()).await.context("cannot connect").map_err(End::Away)?;
+        let version = answer(self.engine.connect()).await.context("cannot connect").map_err(End::Away)?;
         // Subscribe first, then list: what happens in between is in both.
         let stream = self.engine.events(now_in_seconds() - OVERLAP).map_err(End::Away)?;
         let (mut events, _reader) = read(stream);
         tokio::task::yield_now().await;
         let engine = &self.engine;
         let look = |id| async move { answer(engine.inspect(&id)).await }.boxed();
-        let mut follower = Follower::new(look, &mut self.view, &self.outlet, &mut self.complete);
+        self.recorder.note(Instant::now(), |_| Step::Connected(version));
+        let known = std::mem::take(&mut self.known);
+        let mut follower = Follower::new(look, known, self.outlet.clone(), self.recorder.clone());
         let mut list = list_all(engine);
         follower.begin(Instant::now());
         let mut resync = tokio::time::interval_at(Instant::now() + RESYNC, RESYNC);
@@ -106,24 +108,27 @@ impl Watcher {
             let deadline = follower.next_deadline();
             let step = tokio::select! {
                 event = events.recv() => match event {
-                    Some(heard) => heard.and_then(|heard| follower.take(heard, &mut events)),
+                    Some(heard) => heard.and_then(|heard| follower.take(heard, &mut events, Instant::now())),
                     None => Err(anyhow!("more events came than could be taken in, or their stream ended")),
                 },
                 answer = &mut list, if listing => {
                     listing = false;
-                    answer.map(|answer| follower.compare(&answer))
+                    answer.map(|answer| follower.compare(&answer, Instant::now()))
                 }
-                seen = follower.looks.next() => follower.see(seen),
+                seen = follower.looks.next() => follower.see(seen, Instant::now()),
                 _ = resync.tick(), if !listing => {
                     list = list_all(engine);
                     listing = true;
                     follower.begin(Instant::now());
                     Ok(())
                 }
-                () = until(deadline) => follower.do_what_is_due(),
+                () = until(deadline) => follower.do_what_is_due(Instant::now()),
             };
             if let Err(error) = step {
-                return Err(if follower.is_settled() { End::Cut(error) } else { End::Away(error) });
+                let end = if follower.is_settled() { End::Cut(error) } else { End::Away(error) };
+                self.recorder.note(Instant::now(), |_| Step::Lost);
+                self.known = follower.into_known();
+                return Err(end);
             }
             follower.settle();
             if follower.is_settled() && told.take().is_some() {
@@ -133,7 +138,7 @@ impl Watcher {
     }
 }
 
-fn list_all(engine: &Engine) -> BoxFuture<'_, anyhow::Result<round::List>> {
+fn list_all(engine: &Engine) -> BoxFuture<'_, anyhow::Result<List>> {
     answer(engine.list()).boxed()
 }
 

@@ -10,7 +10,7 @@
 mod dollar;
 mod labels;
 pub mod report;
-mod secret;
+pub(crate) mod secret;
 mod whole;
 
 use std::collections::BTreeSet;

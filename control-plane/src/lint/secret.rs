@@ -27,6 +27,17 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     LOOKS.iter().filter_map(|(pattern, what)| Some((Regex::new(pattern).ok()?, *what))).collect()
 });
 
+/// Whether what is called so is a secret, as far as a name tells.
+pub(crate) fn is_name_of_one(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Where something begins in `text` that looks like a secret.
+pub(crate) fn begins(text: &str) -> Option<usize> {
+    PATTERNS.iter().filter_map(|(pattern, _)| pattern.find(text)).map(|found| found.start()).min()
+}
+
 pub(super) fn of(service: &Service, prefix: &str) -> Vec<Finding> {
     let all = service.labels.iter().chain(&service.deploy_labels);
     all.filter_map(|(key, label)| {
@@ -50,7 +61,7 @@ fn found(key: &str, label: &Label, prefix: &str) -> Option<&'static str> {
     let looks = PATTERNS.iter().find(|(pattern, _)| pattern.is_match(value)).map(|(_, what)| *what);
     looks.or_else(|| {
         let name = key.strip_prefix(prefix)?.to_ascii_lowercase();
-        let is_named = WORDS.iter().any(|word| name.contains(word));
+        let is_named = is_name_of_one(&name);
         // Of a header that is matched, removed or has a public value there is nothing to hide.
         let says_it = name.contains("request-header.") || !name.contains("header.");
         let is_open = matches!(value, "" | "*") || value.starts_with('~') || value.len() < 6;

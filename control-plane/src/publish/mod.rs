@@ -17,6 +17,7 @@ use crate::model::{self, Model, Problem};
 use crate::overrides::{Overrides, OverridesSender};
 use crate::policies::{self, PoliciesReceiver};
 use crate::provider::InventoryReceiver;
+use crate::recording::{self, Recorder};
 use crate::timing::Timing;
 use crate::translate::EdgeOptions;
 
@@ -55,13 +56,22 @@ pub struct Publisher {
     compat: Option<Live>,
     /// What of those labels could not be carried over.
     untranslated: Vec<Problem>,
+    recorder: Recorder,
 }
 
 impl Publisher {
     /// A publisher with these settings.
     #[must_use]
     pub fn new(model: model::Options, edge: EdgeOptions) -> Self {
-        Self { model, edge, policies: None, problems: Arc::default(), compat: None, untranslated: Vec::new() }
+        Self {
+            model,
+            edge,
+            policies: None,
+            problems: Arc::default(),
+            compat: None,
+            untranslated: Vec::new(),
+            recorder: Recorder::default(),
+        }
     }
 
     /// The same, reading Traefik's labels as well as ours.
@@ -76,6 +86,27 @@ impl Publisher {
     pub fn following(mut self, policies: PoliciesReceiver) -> Self {
         self.policies = Some(policies);
         self
+    }
+
+    /// The same, by other policies or none, from now on.
+    pub(crate) fn follow(&mut self, policies: Option<PoliciesReceiver>) {
+        if policies.is_none() {
+            (self.model.policies, self.problems) = Default::default();
+        }
+        self.policies = policies;
+    }
+
+    /// The same, with what it makes views of in a recording.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Recorder) -> Self {
+        self.recorder = recorder;
+        self
+    }
+
+    /// What it makes views by, for a recording.
+    #[must_use]
+    pub fn settings(&self) -> recording::Settings {
+        recording::Settings::of(&self.model, &self.edge, self.compat.is_some())
     }
 
     /// Takes up the newest policies.
@@ -103,6 +134,22 @@ impl Publisher {
         self.take_up_policies();
         let inventory = decisions.apply(&self.translated(facts));
         self.view(&inventory, None, None)
+    }
+
+    /// The view of these facts as they are to be treated, which follows `previous`, one of this publisher's own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next`](Self::next).
+    pub(crate) fn take(
+        &mut self,
+        facts: &Arc<Inventory>,
+        decisions: &Overrides,
+        previous: Option<&View>,
+    ) -> anyhow::Result<View> {
+        self.take_up_policies();
+        let inventory = self.translated(decisions.apply(facts));
+        self.view(&inventory, None, previous)
     }
 
     /// The view that follows `previous`, one of this publisher's own.
@@ -156,11 +203,14 @@ impl Publisher {
         loop {
             self.take_up_policies();
             let (inventory, event) = timing.events.take_up(&mut inventories);
-            if let Some(inventory) = inventory {
-                overrides.send_if_modified(|overrides| overrides.forget(&inventory));
-                let inventory = decisions.borrow_and_update().apply(&inventory);
-                let inventory = self.translated(inventory);
-                if self.publish(&inventory, event, &views, &snapshots) {
+            if let Some(facts) = inventory {
+                overrides.send_if_modified(|overrides| overrides.forget(&facts));
+                let overrides = decisions.borrow_and_update().clone();
+                let inventory = self.translated(overrides.apply(&facts));
+                let view = self.publish(&inventory, event, &views, &snapshots);
+                let policies = self.policies.as_ref().map(|_| &self.model.policies);
+                self.recorder.published(&facts, &overrides, policies, view.as_ref().map(|(view, _)| &**view));
+                if view.is_some_and(|(_, is_new)| is_new) {
                     timing.published(event);
                 }
             }
@@ -178,20 +228,20 @@ impl Publisher {
         }
     }
 
-    /// Whether there is a new snapshot.
+    /// The view, and whether its snapshot is a new one; nothing where none can be made.
     fn publish(
         &self,
         inventory: &Arc<Inventory>,
         event: Option<Instant>,
         views: &watch::Sender<Option<Arc<View>>>,
         snapshots: &watch::Sender<Option<Arc<Snapshot>>>,
-    ) -> bool {
+    ) -> Option<(Arc<View>, bool)> {
         let previous = views.borrow().clone();
         let view = match self.view(inventory, event, previous.as_deref()) {
             Ok(view) => view,
             Err(error) => {
                 error!("nothing published, the last configuration stands: {error:#}");
-                return false;
+                return None;
             }
         };
         log_problems(&view, previous.as_deref());
@@ -200,8 +250,9 @@ impl Publisher {
             log_change(&view);
             snapshots.send_replace(Some(Arc::clone(&view.snapshot)));
         }
-        views.send_replace(Some(Arc::new(view)));
-        changed
+        let view = Arc::new(view);
+        views.send_replace(Some(Arc::clone(&view)));
+        Some((view, changed))
     }
 }
 

@@ -73,7 +73,7 @@ async fn answer(
     }))
 }
 
-fn summary(container: &Value) -> Value {
+pub(super) fn summary(container: &Value) -> Value {
     json!({
         "Id": container["Id"], "Names": [container["Name"]], "State": container["State"]["Status"], "Status": "Up",
         "Labels": container["Config"]["Labels"], "NetworkSettings": container["NetworkSettings"],

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod engine;
+pub(crate) mod living;
 pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
 use portolan::model::Options;
+use portolan::recording;
 use portolan::translate::EdgeOptions;
 use prost::{Message, Name};
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -173,31 +174,15 @@ pub(crate) fn edge() -> EdgeOptions {
     }
 }
 
-/// Prints messages by the descriptors that reflection serves too, so that what is inside an `Any` is readable.
-pub(crate) struct Printer(DescriptorPool);
+/// Prints messages as `portolan replay` does.
+pub(crate) struct Printer(recording::Printer);
 
 impl Printer {
     pub(crate) fn new() -> Self {
-        let descriptors: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
-        Self(DescriptorPool::decode(descriptors).unwrap())
+        Self(recording::Printer::new().unwrap())
     }
 
     pub(crate) fn value<M: Message + Name>(&self, message: &M) -> Value {
-        let descriptor = self.0.get_message_by_name(&M::full_name()).unwrap();
-        let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap();
-        sorted(serde_json::to_value(dynamic).unwrap())
-    }
-}
-
-/// The same with the keys of every map in order.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let map: BTreeMap<String, Value> =
-                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            Value::Object(map.into_iter().collect())
-        }
-        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
-        other => other,
+        self.0.value(message).unwrap()
     }
 }

@@ -28,7 +28,7 @@ use saved::LastView;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 where every container that is meant takes requests, or something takes the URL; 1 where not, or nothing can \
-                  be asked; 2 where the command is wrong.\n\n    portolan why frontend-2\n    portolan why shop/web\n    \
+                  be asked; 2 where the command is wrong.\n\n    portolan why shop-frontend-2\n    portolan why shop/web\n    \
                   portolan why shop.localhost/cart\n    portolan why --method POST --header 'x-canary: yes' http://shop.localhost/cart\n    \
                   docker compose exec control-plane portolan why frontend\n    \
                   docker compose run --rm --no-deps control-plane why frontend      (from the last view)"

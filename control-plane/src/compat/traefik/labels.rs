@@ -109,7 +109,7 @@ pub(super) struct Labels {
 }
 
 /// Whether Traefik reads it.
-pub(in crate::compat) fn is_traefiks(label: &str) -> bool {
+pub(crate) fn is_traefiks(label: &str) -> bool {
     label.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("traefik."))
 }
 

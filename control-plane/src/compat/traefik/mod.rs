@@ -23,7 +23,8 @@ use super::ours::{check, in_order};
 use super::{Source, Translated};
 use draft::Draft;
 use labels::Labels;
-pub(super) use labels::{is_of_middleware, is_traefiks};
+pub(super) use labels::is_of_middleware;
+pub(crate) use labels::is_traefiks;
 use middleware::Pool;
 use order::Ranked;
 

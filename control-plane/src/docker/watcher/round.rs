@@ -15,17 +15,16 @@ use tracing::{debug, warn};
 
 use crate::inventory::WorkloadId;
 use crate::provider::{Outlet, earlier};
+use crate::recording::Recorder;
 
 use super::super::convert::Container;
 use super::super::event::{Event, Heard};
-use super::super::listed::Listed;
 use super::super::looks::{Looks, Seen};
+use super::super::steps::{List, Step};
 use super::super::view::{Effect, View};
 
 /// How much later than a list the event may come that tells the same.
 const GRACE: Duration = Duration::from_secs(1);
-
-pub(super) type List = BTreeMap<WorkloadId, Listed>;
 
 #[derive(Debug)]
 struct Round {
@@ -37,13 +36,23 @@ struct Round {
     untold: BTreeSet<WorkloadId>,
 }
 
-/// Takes in what comes over one connection.
-pub(super) struct Follower<'e, F> {
-    pub(super) looks: Looks<'e, F>,
-    view: &'e mut View,
-    outlet: &'e Outlet,
+/// What is known, whatever becomes of a connection.
+#[derive(Debug, Default)]
+pub(in crate::docker) struct Known {
+    pub(in crate::docker) view: View,
     /// Whether the view was complete once: before that it is nobody's business.
-    complete: &'e mut bool,
+    complete: bool,
+}
+
+/// Takes in what comes over one connection. What becomes of it depends on that alone, and on the times that are handed in: so a
+/// recording of it can be played again.
+pub(in crate::docker) struct Follower<'e, F> {
+    pub(in crate::docker) looks: Looks<'e, F>,
+    known: Known,
+    outlet: Outlet,
+    recorder: Recorder,
+    /// What was listed last, where that is recorded.
+    list: Option<List>,
     round: Option<Round>,
     /// Whether a round of this connection is over.
     settled: bool,
@@ -58,12 +67,13 @@ impl<'e, F> Follower<'e, F>
 where
     F: Fn(WorkloadId) -> BoxFuture<'e, anyhow::Result<Option<Container>>>,
 {
-    pub(super) fn new(look: F, view: &'e mut View, outlet: &'e Outlet, complete: &'e mut bool) -> Self {
+    pub(in crate::docker) fn new(look: F, known: Known, outlet: Outlet, recorder: Recorder) -> Self {
         Self {
             looks: Looks::new(look),
-            view,
+            known,
             outlet,
-            complete,
+            recorder,
+            list: None,
             round: None,
             settled: false,
             suspicions: BTreeMap::new(),
@@ -72,8 +82,14 @@ where
         }
     }
 
+    /// What is known, at the end of the connection.
+    pub(in crate::docker) fn into_known(self) -> Known {
+        self.known
+    }
+
     /// A list was asked for.
-    pub(super) fn begin(&mut self, now: Instant) {
+    pub(in crate::docker) fn begin(&mut self, now: Instant) {
+        self.recorder.note(now, |_| Step::Listing);
         let (told, untold) = (BTreeSet::new(), BTreeSet::new());
         self.round = Some(Round { began: now, listed: false, told, untold });
     }
@@ -83,29 +99,37 @@ where
         &mut self,
         first: Heard,
         events: &mut mpsc::Receiver<anyhow::Result<Heard>>,
+        now: Instant,
     ) -> anyhow::Result<()> {
         let mut next = Some(first);
-        while let Some(Heard { event, at }) = next {
-            debug!(container = &*event.id.0, what = ?event.what, "event");
-            self.looks.note(&event);
-            self.suspicions.remove(&event.id);
-            if let Some(round) = &mut self.round {
-                round.untold.remove(&event.id);
-                round.told.insert(event.id.clone());
-            }
-            self.apply(&event, Some(at));
+        while let Some(heard) = next {
+            self.hear(&heard, now);
             next = events.try_recv().ok().transpose()?;
         }
         if self.settled {
             // The stream is in order: one event proves that all before it have come.
-            self.outlet.confirm(Instant::now());
+            self.outlet.confirm(now);
         }
         Ok(())
     }
 
+    /// Takes in one event.
+    pub(in crate::docker) fn hear(&mut self, heard: &Heard, now: Instant) {
+        let Heard { event, at } = heard;
+        debug!(container = &*event.id.0, what = ?event.what, "event");
+        self.recorder.note(now, |_| Step::Event(event.clone()));
+        self.looks.note(event);
+        self.suspicions.remove(&event.id);
+        if let Some(round) = &mut self.round {
+            round.untold.remove(&event.id);
+            round.told.insert(event.id.clone());
+        }
+        self.apply(event, Some(*at), now);
+    }
+
     /// Takes in an event that came in at `at`; nothing where it did so earlier already.
-    fn apply(&mut self, event: &Event, at: Option<Instant>) {
-        match self.view.apply(event, Instant::now()) {
+    fn apply(&mut self, event: &Event, at: Option<Instant>, now: Instant) {
+        match self.known.view.apply(event, now) {
             Effect::Look => self.looks.ask(event.id.clone(), at),
             Effect::Done => self.lead_back_to(at),
         }
@@ -116,56 +140,67 @@ where
     }
 
     /// Takes in the list.
-    pub(super) fn compare(&mut self, list: &List) {
+    pub(in crate::docker) fn compare(&mut self, list: &List, now: Instant) {
+        self.record(list, now);
         let Some(round) = &mut self.round else { return };
         round.listed = true;
-        let difference = self.view.reconcile(list, &round.told);
+        let difference = self.known.view.reconcile(list, &round.told);
         round.untold = difference.looks.iter().filter(|id| !round.told.contains(*id)).cloned().collect();
         for id in difference.looks {
             self.looks.ask(id, None);
         }
         for gone in difference.gone {
-            self.suspect(gone.id.clone(), gone.name.clone());
+            self.suspect(gone.id.clone(), gone.name.clone(), now);
+        }
+    }
+
+    fn record(&mut self, list: &List, now: Instant) {
+        if self.recorder.is_on() {
+            let same = self.list.as_ref() == Some(list);
+            self.recorder.note(now, |_| if same { Step::ListedAsBefore } else { Step::Listed(list.clone()) });
+            self.list = Some(list.clone());
         }
     }
 
     /// Takes in a look.
-    pub(super) fn see(&mut self, seen: Seen) -> anyhow::Result<()> {
+    pub(in crate::docker) fn see(&mut self, seen: Seen, now: Instant) -> anyhow::Result<()> {
         let Seen { id, event, answer, meanwhile } = seen;
         self.lead_back_to(event);
-        let changed = match answer? {
-            Some(container) => self.view.replace(container, Instant::now()),
-            None => self.view.remove(&id),
+        let answer = answer?;
+        self.recorder.note(now, |hide| Step::look(&id, answer.as_ref(), hide));
+        let changed = match answer {
+            Some(container) => self.known.view.replace(container, now),
+            None => self.known.view.remove(&id),
         };
         let untold = self.round.as_mut().is_some_and(|round| round.untold.remove(&id));
         if untold && changed {
-            let name = self.view.inventory().workloads.get(&id).map_or(&*id.0, |known| &known.name);
+            let name = self.known.view.inventory().workloads.get(&id).map_or(&*id.0, |known| &known.name);
             let name = name.to_owned();
-            self.suspect(id, name);
+            self.suspect(id, name, now);
         }
         // The answer may be older than what was told meanwhile, and never says less.
         for event in &meanwhile {
-            self.apply(event, None);
+            self.apply(event, None, now);
         }
         Ok(())
     }
 
-    fn suspect(&mut self, id: WorkloadId, name: String) {
+    fn suspect(&mut self, id: WorkloadId, name: String, now: Instant) {
         // Before the first round is over the events have had no time to tell anything.
         if self.settled {
             self.suspicions.insert(id, name);
-            self.verdict = Some(Instant::now() + GRACE);
+            self.verdict = Some(now + GRACE);
         }
     }
 
     /// When [`Follower::do_what_is_due`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.view.next_deadline().into_iter().chain(self.verdict).min()
+        self.known.view.next_deadline().into_iter().chain(self.verdict).min()
     }
 
-    pub(super) fn do_what_is_due(&mut self) -> anyhow::Result<()> {
-        let now = Instant::now();
-        for id in self.view.due(now) {
+    pub(in crate::docker) fn do_what_is_due(&mut self, now: Instant) -> anyhow::Result<()> {
+        self.recorder.note(now, |_| Step::Due);
+        for id in self.known.view.due(now) {
             self.looks.ask(id, None);
         }
         if self.verdict.take_if(|verdict| *verdict <= now).is_some()
@@ -183,13 +218,14 @@ where
     }
 
     /// Publishes what is known, if that is everything, and ends the round if it is over.
-    pub(super) fn settle(&mut self) {
+    pub(in crate::docker) fn settle(&mut self) {
         let over = self.looks.is_idle() && self.round.as_ref().is_some_and(|round| round.listed);
-        *self.complete |= over;
+        self.known.complete |= over;
         // What changed nothing leads to nothing.
         let event = self.event.take();
-        if *self.complete {
-            self.outlet.publish_since(self.view.inventory(), event);
+        if self.known.complete {
+            self.recorder.made(self.known.view.inventory());
+            self.outlet.publish_since(self.known.view.inventory(), event);
         }
         if let Some(round) = self.round.take_if(|_| over) {
             self.outlet.confirm(round.began);

@@ -68,7 +68,7 @@ impl Watching {
         let (outlet, views, freshness) = port(3 * RESYNC);
         let events = outlet.events();
         let mut tasks = JoinSet::new();
-        tasks.spawn(Watcher::new(script.engine(), outlet).run());
+        tasks.spawn(Watcher::new(script.engine(), outlet, Recorder::default()).run());
         Self { script: script.clone(), views, freshness, events, _tasks: tasks }
     }
 
