@@ -26,6 +26,8 @@ mod why;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 
 /// Envoy for Docker Compose: turns labels and health of containers into Envoy's configuration.
 #[derive(Debug, Parser)]
@@ -94,7 +96,12 @@ impl Cli {
     /// # Errors
     ///
     /// Whatever kept the command from doing its work, in words for the person who typed it.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(self) -> LocalBoxFuture<'static, anyhow::Result<ExitCode>> {
+        // In a box, what all commands do is compiled once: not again, several times, for whoever waits for one.
+        self.command().boxed_local()
+    }
+
+    async fn command(self) -> anyhow::Result<ExitCode> {
         let done = match self.command {
             Command::Serve(serve) => {
                 lifecycle::logging::init(&self.logging)?;
