@@ -69,9 +69,9 @@ pub(crate) struct Suite {
     #[arg(long, conflicts_with = "alone")]
     take_apart: bool,
 
-    /// Of those only the ones whose names have this in them.
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, requires = "take_apart")]
-    part: String,
+    /// Of those only the ones whose names have one of these in them, in a list with commas.
+    #[arg(long, value_name = "TEXTS", value_delimiter = ',', requires = "take_apart")]
+    parts: Vec<String>,
 
     /// The core of the proxies.
     #[arg(long, value_name = "NUMBER", default_value = "0")]
@@ -100,7 +100,7 @@ impl Suite {
         let began = Instant::now();
         let mut bed = Bed::start(self.client_core).await?;
         let (names, mut proxies) =
-            if self.take_apart { self.parts(&mut bed).await? } else { self.contestants(&mut bed).await? };
+            if self.take_apart { self.pieces(&mut bed).await? } else { self.contestants(&mut bed).await? };
         let before = (Instant::now(), machine_cpu()?, bed.used(&mut proxies)?);
         let mut tables = Vec::new();
         for request in &self.requests {
@@ -151,10 +151,11 @@ impl Suite {
     }
 
     /// Envoy with all of Portolan's configuration, and with one part changed at a time.
-    async fn parts(&self, bed: &mut Bed) -> anyhow::Result<(Vec<String>, Vec<Proxy>)> {
+    async fn pieces(&self, bed: &mut Bed) -> anyhow::Result<(Vec<String>, Vec<Proxy>)> {
         let (mut names, mut proxies) = (Vec::new(), Vec::new());
         for (number, part) in parts::ALL.iter().enumerate() {
-            if number > 0 && !part.name.contains(&self.part) {
+            let is_asked = self.parts.is_empty() || self.parts.iter().any(|text| part.name.contains(text));
+            if number > 0 && !is_asked {
                 continue;
             }
             let places = bed.places()?;

@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration};
+use envoy_types::pb::envoy::extensions::common::matching::v3::ExtensionWithMatcher;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
@@ -54,7 +55,7 @@ struct Whole {
 }
 
 /// The first is all of it.
-pub(super) const ALL: [Part; 25] = [
+pub(super) const ALL: [Part; 26] = [
     part("all of it", |_| {}),
     part("the same again, to see the noise", |_| {}),
     part("no access log", |whole| whole.manager.access_log.clear()),
@@ -72,6 +73,16 @@ pub(super) const ALL: [Part; 25] = [
     }),
     part("no filter for what only reads", |whole| {
         whole.manager.http_filters.retain(|filter| filter.name != READS);
+    }),
+    part("its header for every method", |whole| {
+        let mut filters = whole.manager.http_filters.iter_mut();
+        let Some(filter) = filters.find(|filter| filter.name == READS) else { return };
+        if let Some(FilterConfig::TypedConfig(config)) = &mut filter.config_type
+            && let Ok(matching) = ExtensionWithMatcher::decode(config.value.as_slice())
+            && let Some(inner) = matching.extension_config.and_then(|inner| inner.typed_config)
+        {
+            *config = inner;
+        }
     }),
     part("no filters that are off", |whole| whole.manager.http_filters.retain(|filter| !filter.disabled)),
     part("no outlier detection", |whole| whole.each_cluster(|cluster| cluster.outlier_detection = None)),
