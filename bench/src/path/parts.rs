@@ -17,7 +17,7 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as FilterConfig;
-use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration as PbDuration};
+use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration as PbDuration, UInt32Value};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType as LogConfig;
 use portolan::model;
 use portolan::translate::{self, EdgeOptions, HostPort};
@@ -55,7 +55,7 @@ struct Whole {
 }
 
 /// The first is all of it.
-pub(super) const ALL: [Part; 26] = [
+pub(super) const ALL: [Part; 29] = [
     part("all of it", |_| {}),
     part("the same again, to see the noise", |_| {}),
     part("no access log", |whole| whole.manager.access_log.clear()),
@@ -116,10 +116,10 @@ pub(super) const ALL: [Part; 26] = [
         whole.manager.common_http_protocol_options =
             Some(HttpProtocolOptions { idle_timeout, ..Default::default() });
     }),
-    part("buffers of 1 MiB", |whole| {
-        whole.listener.per_connection_buffer_limit_bytes = None;
-        whole.each_cluster(|cluster| cluster.per_connection_buffer_limit_bytes = None);
-    }),
+    part("buffers of 64 KiB", |whole| whole.buffers(Some(64 * 1_024))),
+    part("buffers of 128 KiB", |whole| whole.buffers(Some(128 * 1_024))),
+    part("buffers of 256 KiB", |whole| whole.buffers(Some(256 * 1_024))),
+    part("buffers of 1 MiB", |whole| whole.buffers(None)),
     part("no weights of localities, no names of containers", |whole| {
         whole.each_cluster(|cluster| {
             cluster.common_lb_config = None;
@@ -206,6 +206,13 @@ impl Whole {
                 change(action);
             }
         }
+    }
+
+    /// How much of a body a connection holds: none is Envoy's default.
+    fn buffers(&mut self, bytes: Option<u32>) {
+        let limit = bytes.map(|value| UInt32Value { value });
+        self.listener.per_connection_buffer_limit_bytes = limit;
+        self.each_cluster(|cluster| cluster.per_connection_buffer_limit_bytes = limit);
     }
 
     fn router(&mut self, router: &Router) {
