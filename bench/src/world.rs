@@ -105,7 +105,7 @@ fn workload(
         project: Some("bench".to_owned()),
         service: Some(service.to_owned()),
         number: u32::try_from(number).ok(),
-        labels,
+        labels: labels.into(),
         placement: Placement::Networks(vec![Attachment {
             network: NETWORK.to_owned(),
             addresses: vec![IpAddr::V4(address)],

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
-use portolan::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
+use portolan::inventory::{Attachment, Health, Inventory, Labels, Placement, State, Workload, WorkloadId};
 use portolan::model::{self, Model, Options, Topology};
 use portolan::overrides::Overrides;
 use portolan::publish::Publisher;
@@ -82,7 +82,7 @@ fn workload() -> impl Strategy<Value = Workload> {
         1 => any::<u16>().prop_map(|port| Placement::Direct(SocketAddr::from(([127, 0, 0, 1], port)))),
     ];
     (
-        vec(label(), 0..8).prop_map(|labels| labels.into_iter().collect::<BTreeMap<_, _>>()),
+        vec(label(), 0..8).prop_map(|labels| labels.into_iter().collect::<Labels>()),
         prop::option::of(prop::sample::select(vec!["web", "api", "b d", "envoy-admin"])),
         prop::bool::ANY,
         placement,
@@ -278,13 +278,14 @@ fn check_routes(routes: &RouteConfiguration, clusters: &BTreeSet<&str>) {
 proptest! {
     #[test]
     fn no_label_makes_the_model_panic(labels in btree_map("portolan\\.(routes\\.)?(\\PC{0,12}|[a-z.-]{1,12}|host|path|methods|header\\.\\PC{1,5}|lb|cors|limit|mirror|retries)", "\\PC{0,40}", 0..6)) {
-        let workload = Workload { labels, ..blank() };
+        let workload = Workload { labels: labels.into(), ..blank() };
         build(&numbered(vec![workload], 0), None);
     }
 
     #[test]
     fn no_path_or_host_makes_the_model_panic(host in "[a-z*.:/,é -]{0,20}", path in "[=~]?[/a-z0-9()\\[\\]{}*+?|^$.,%#é\\\\-]{0,30}") {
-        let labels = [("portolan.host".to_owned(), host), ("portolan.path".to_owned(), path)].into();
+        let labels =
+            [("portolan.host".to_owned(), host), ("portolan.path".to_owned(), path)].into_iter().collect();
         let workload = Workload { labels, ..blank() };
         check(&build(&numbered(vec![workload], 0), None).1);
     }
@@ -347,7 +348,7 @@ proptest! {
 fn the_listener_has_the_same_bytes_whatever_runs() {
     let listener = |resources: &Resources| resources.listeners[0].encode_to_vec();
     let none = listener(&build(&Arc::default(), None).1);
-    let labels = BTreeMap::from([("portolan.host".to_owned(), "a.localhost".to_owned())]);
+    let labels = [("portolan.host".to_owned(), "a.localhost".to_owned())].into_iter().collect();
     let one = numbered(vec![Workload { labels, ..blank() }], 0);
     for _ in 0..100 {
         assert_eq!(listener(&build(&one, None).1), none);
@@ -358,7 +359,7 @@ fn the_listener_has_the_same_bytes_whatever_runs() {
 fn one_change_makes_one_service_anew_and_shares_the_rest() {
     let web = |n: usize, health| {
         let name = format!("web-{n}");
-        let labels = BTreeMap::from([("portolan.host".to_owned(), format!("{name}.localhost"))]);
+        let labels = [("portolan.host".to_owned(), format!("{name}.localhost"))].into_iter().collect();
         Workload { labels, health, service: Some(name), ..blank() }
     };
     let first = numbered((0..12).map(|n| web(n, Health::Healthy)).collect(), 0);
@@ -386,7 +387,7 @@ fn one_change_makes_one_service_anew_and_shares_the_rest() {
 
 /// A container of the service `web`.
 fn web(host: &str, health: Health, created: i64) -> Workload {
-    let labels = BTreeMap::from([("portolan.host".to_owned(), host.to_owned())]);
+    let labels = [("portolan.host".to_owned(), host.to_owned())].into_iter().collect();
     let placement = Placement::Direct(SocketAddr::from(([127, 0, 0, 1], u16::try_from(created).unwrap())));
     Workload { labels, health, created, placement, service: Some("web".to_owned()), ..blank() }
 }
@@ -429,7 +430,7 @@ fn blank() -> Workload {
         project: None,
         service: None,
         number: None,
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         placement: Placement::Direct(SocketAddr::from(([127, 0, 0, 1], 80))),
         exposed_ports: BTreeSet::new(),
         state: State::Running,

@@ -98,10 +98,10 @@ impl Cli {
     /// Whatever kept the command from doing its work, in words for the person who typed it.
     pub fn run(self) -> LocalBoxFuture<'static, anyhow::Result<ExitCode>> {
         // In a box, what all commands do is compiled once: not again, several times, for whoever waits for one.
-        self.command().boxed_local()
+        self.carry_out().boxed_local()
     }
 
-    async fn command(self) -> anyhow::Result<ExitCode> {
+    async fn carry_out(self) -> anyhow::Result<ExitCode> {
         let done = match self.command {
             Command::Serve(serve) => {
                 lifecycle::logging::init(&self.logging)?;

@@ -5,26 +5,30 @@ use std::collections::HashMap;
 use anyhow::Context;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-};
-use futures::StreamExt;
+use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions};
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use tokio::net::{TcpStream, UnixStream};
 use tracing::{info, warn};
 
 use crate::inventory::WorkloadId;
 
 use super::convert::{self, Container};
 use super::event::{self, Event};
-use super::listed;
+use super::list::{self, Pipe};
 use super::steps::{List, Version};
 
 type Connect = Box<dyn Fn() -> Result<Docker, Error> + Send + Sync>;
+type Dialled = BoxFuture<'static, std::io::Result<Box<dyn Pipe>>>;
+type Dial = Box<dyn Fn() -> Dialled + Send + Sync>;
 
 /// A Docker Engine, connected or not.
 pub(super) struct Engine {
     host: String,
     connect: Connect,
+    /// A connection for a question that is not bollard's to ask.
+    dial: Dial,
     docker: Option<Docker>,
 }
 
@@ -40,16 +44,21 @@ impl Engine {
                 });
             }
         }
-        let address = host.to_owned();
-        Ok(Self::with(host, move || Docker::connect_with_host(&address)))
+        let (address, dialled) = (host.to_owned(), host.to_owned());
+        Ok(Self::with(
+            host,
+            move || Docker::connect_with_host(&address),
+            move || dial(dialled.clone()).boxed(),
+        ))
     }
 
-    /// An engine that is reached by `connect`, and called `host` in the log.
+    /// An engine that is reached by `connect` and `dial`, and called `host` in the log.
     pub(super) fn with(
         host: &str,
         connect: impl Fn() -> Result<Docker, Error> + Send + Sync + 'static,
+        dial: impl Fn() -> Dialled + Send + Sync + 'static,
     ) -> Self {
-        Self { host: host.to_owned(), connect: Box::new(connect), docker: None }
+        Self { host: host.to_owned(), connect: Box::new(connect), dial: Box::new(dial), docker: None }
     }
 
     fn docker(&self) -> anyhow::Result<&Docker> {
@@ -88,10 +97,10 @@ impl Engine {
 
     /// All containers, also those that do not run.
     pub(super) async fn list(&self) -> anyhow::Result<List> {
-        let options = ListContainersOptionsBuilder::new().all(true).build();
-        let list = self.docker()?.list_containers(Some(options)).await;
-        let list = list.context("cannot list the containers")?;
-        Ok(list.iter().filter_map(listed::read).collect())
+        let api = self.docker()?.client_version();
+        let pipe =
+            (self.dial)().await.with_context(|| format!("cannot reach the engine at {}", self.host))?;
+        list::all(pipe, &api).await.context("cannot list the containers")
     }
 
     /// One container, or nothing where it is gone or of no interest.
@@ -111,6 +120,15 @@ impl Engine {
             warn!(container = &*id.0, "passed over, the engine's answer on it cannot be used: {reason}");
             None
         }))
+    }
+}
+
+/// A connection to the engine at `host`, which bollard has found to be an address.
+async fn dial(host: String) -> std::io::Result<Box<dyn Pipe>> {
+    match host.split_once("://") {
+        Some(("unix", path)) => Ok(Box::new(UnixStream::connect(path).await?)),
+        Some((_, address)) => Ok(Box::new(TcpStream::connect(address.trim_end_matches('/')).await?)),
+        None => Err(std::io::Error::other("not an address")),
     }
 }
 

@@ -3,13 +3,16 @@
 //! ```text
 //! engine (I/O) --> watcher (loop) --> view (pure: list is the truth, events are hints) --> Inventory
 //!                    convert, listed, event (pure: JSON to our own types)
+//!                    list, elements (the list of all, read as it comes)
 //!                    looks (which containers are being inspected)
 //!                    steps (what of it a recording holds, and how it is played again)
 //! ```
 
 mod convert;
+mod elements;
 mod engine;
 mod event;
+mod list;
 mod listed;
 mod looks;
 #[cfg(test)]

@@ -14,11 +14,13 @@ use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::DuplexStream;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::engine::Engine;
+use super::list::Pipe;
 
 type Body = BoxBody<Bytes, Infallible>;
 type Line = Result<Frame<Bytes>, Infallible>;
@@ -60,8 +62,8 @@ impl Script {
 
     /// The engine as the watcher sees it.
     pub(super) fn engine(&self) -> Engine {
-        let script = self.clone();
-        Engine::with("script", move || {
+        let (script, dialled) = (self.clone(), self.clone());
+        let connect = move || {
             let script = script.clone();
             let transport = move |request: BollardRequest| script.clone().ask(request).boxed();
             Docker::connect_with_custom_transport(
@@ -70,30 +72,41 @@ impl Script {
                 120,
                 &ClientVersion { major_version: 1, minor_version: 53 },
             )
-        })
+        };
+        let dial = move || {
+            let script = dialled.clone();
+            let refused = || std::io::Error::from(std::io::ErrorKind::NotFound);
+            async move { Ok(Box::new(script.dial().await.ok_or_else(refused)?) as Box<dyn Pipe>) }.boxed()
+        };
+        Engine::with("script", connect, dial)
     }
 
-    /// One request on a connection of its own, as bollard makes them on a socket.
-    async fn ask(self, request: BollardRequest) -> Result<Response<Incoming>, Error> {
+    /// A connection, or nothing where it is refused.
+    async fn dial(self) -> Option<DuplexStream> {
         {
             let mut world = self.world.lock().await;
             if world.refusals > 0 {
                 world.refusals -= 1;
-                return Err(Error::SocketNotFoundError("script".to_owned()));
+                return None;
             }
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
-        let mut connections = self.connections.lock().await;
-        connections.spawn(connection.map(drop));
         let script = self.clone();
         let service = hyper::service::service_fn(move |request| script.clone().answer(request));
-        connections.spawn(
+        self.connections.lock().await.spawn(
             hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(theirs), service)
                 .map(drop),
         );
-        drop(connections);
+        Some(ours)
+    }
+
+    /// One request on a connection of its own, as bollard makes them on a socket.
+    async fn ask(self, request: BollardRequest) -> Result<Response<Incoming>, Error> {
+        let refused = || Error::SocketNotFoundError("script".to_owned());
+        let pipe = self.clone().dial().await.ok_or_else(refused)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(pipe)).await?;
+        self.connections.lock().await.spawn(connection.map(drop));
         // Behind a server that tells requests apart by their host.
         let (mut parts, body) = request.into_parts();
         let host = hyper::header::HeaderValue::from_static("script");
@@ -102,7 +115,10 @@ impl Script {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let path = request.uri().path().to_owned();
+        let path = request.uri().path();
+        let version = path.trim_start_matches('/').split('/').next().filter(|part| part.starts_with("v1."));
+        let path = path.strip_prefix(&version.map_or_else(String::new, |version| format!("/{version}")));
+        let path = path.unwrap_or_default().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
         self.world.lock().await.requests.push(format!("{path}?{query}"));
         let is_held = |held: &Option<&'static str>| held.is_some_and(|held| path.contains(held));

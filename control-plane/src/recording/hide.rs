@@ -2,7 +2,6 @@
 //!
 //! In the place of a secret stands a word that is the same for the same secret within one recording, and tells nothing about it.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::LazyLock;
@@ -55,11 +54,8 @@ impl Hide {
     /// The workload with the labels that count, and no secret in them.
     pub(crate) fn workload(&self, workload: &Workload) -> Workload {
         let mut workload = workload.clone();
-        let labels = std::mem::take(&mut workload.labels);
-        workload.labels = labels
-            .into_iter()
-            .filter_map(|(label, value)| self.label(label, &value))
-            .collect::<BTreeMap<_, _>>();
+        workload.labels =
+            workload.labels.iter().filter_map(|(label, value)| self.label(label.clone(), value)).collect();
         workload
     }
 

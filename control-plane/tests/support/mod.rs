@@ -117,7 +117,7 @@ fn workload(name: &str, container: &Container) -> Workload {
         project,
         service,
         number,
-        labels: container.labels.clone(),
+        labels: container.labels.clone().into(),
         placement,
         exposed_ports: container.ports.clone(),
         state: match container.state {
@@ -145,7 +145,7 @@ pub(crate) fn labelled(labels: BTreeMap<String, String>) -> Workload {
         project: None,
         service: None,
         number: None,
-        labels,
+        labels: labels.into(),
         placement: Placement::Host,
         exposed_ports: [80].into(),
         state: State::Running,
