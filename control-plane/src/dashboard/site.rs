@@ -14,6 +14,7 @@ use warp::reply::Response;
 
 use crate::explain::{self, Verdict};
 use crate::inventory::Inventory;
+use crate::policies::{Auth, Jwt, KEYS_PATH, Keys};
 use crate::sources::Sources;
 use crate::timeline::Entry;
 
@@ -137,10 +138,23 @@ impl Site {
             "/live.js" => typed(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT),
             "/icon.svg" => typed(StatusCode::OK, "image/svg+xml", ICON),
             "/api/openapi.yaml" => typed(StatusCode::OK, "application/yaml", OPENAPI),
-            path => match path.strip_prefix("/api/") {
-                Some(what) => self.api(what, call),
-                None => self.page(call),
+            path => match (path.strip_prefix("/api/"), path.strip_prefix(KEYS_PATH)) {
+                (Some(what), _) => self.api(what, call),
+                (None, Some(policy)) => self.keys(policy),
+                (None, None) => self.page(call),
             },
+        }
+    }
+
+    /// The public keys of a policy, for Envoy.
+    fn keys(&self, policy: &str) -> Response {
+        let view = self.sources.views.borrow().clone();
+        let auth = view.as_ref().and_then(|view| view.model.topology.policies.auth.get(policy));
+        match auth {
+            Some(Auth::Jwt(Jwt { keys: Keys::File { set: Some(set), .. }, .. })) => {
+                typed(StatusCode::OK, "application/json", &**set)
+            }
+            _ => plain(StatusCode::NOT_FOUND, "No policy of this name has keys here.\n"),
         }
     }
 

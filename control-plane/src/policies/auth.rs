@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::jwt::{Jwt, Keys};
 use super::secret::{Hidden, read};
 use super::watch::beside;
 use crate::translate::HostPort;
@@ -26,6 +27,8 @@ pub enum Auth {
         /// Headers of its answer that the application gets.
         headers: Vec<String>,
     },
+    /// A token that somebody else has signed.
+    Jwt(Jwt),
 }
 
 impl Auth {
@@ -33,6 +36,7 @@ impl Auth {
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         match self {
+            Self::Jwt(jwt) => jwt.is_ready(),
             Self::Basic { users, .. } => users.is_some(),
             Self::Forward { .. } => true,
         }
@@ -41,14 +45,16 @@ impl Auth {
     /// The file that it names.
     pub(super) const fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::Basic { file, .. } => Some(file),
-            Self::Forward { .. } => None,
+            Self::Basic { file, .. } | Self::Jwt(Jwt { keys: Keys::File { path: file, .. }, .. }) => {
+                Some(file)
+            }
+            Self::Forward { .. } | Self::Jwt(_) => None,
         }
     }
 
     /// Its file, as one beside the policies file `policies`.
     pub(super) fn beside(&mut self, policies: &Path) {
-        if let Self::Basic { file, .. } = self {
+        if let Self::Basic { file, .. } | Self::Jwt(Jwt { keys: Keys::File { path: file, .. }, .. }) = self {
             *file = beside(policies, file);
         }
     }
@@ -65,12 +71,18 @@ impl Auth {
                 Err((reason, fix)) => {
                     *users = last.and_then(|last| match last {
                         Self::Basic { users, .. } => users.clone(),
-                        Self::Forward { .. } => None,
+                        Self::Forward { .. } | Self::Jwt(_) => None,
                     });
                     return Err((format!("{reason} ({})", file.display()), users.is_some(), fix));
                 }
             },
             Self::Forward { .. } => {}
+            Self::Jwt(jwt) => {
+                return jwt.fill(last.and_then(|last| match last {
+                    Self::Jwt(last) => Some(last),
+                    Self::Basic { .. } | Self::Forward { .. } => None,
+                }));
+            }
         }
         Ok(())
     }

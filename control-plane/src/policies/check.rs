@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Location;
 
-use super::schema::{AuthWord, CertificateFiles, Entry, File, OneOrMore, Project, ProtocolWord, Word};
-use super::{Auth, Carries, Certificate, EntryName, EntryPoint, Mistake, Policies, WEB};
+use super::schema::{
+    AuthWord, CertificateFiles, Entry, File, JwtWord, OneOrMore, Project, ProtocolWord, Word,
+};
+use super::{Auth, Carries, Certificate, EntryName, EntryPoint, Jwt, Keys, Mistake, Policies, WEB};
 use crate::model::Host;
 use crate::model::label;
 use serde_saphyr::Spanned;
@@ -176,6 +178,10 @@ fn auth(words: BTreeMap<String, Spanned<AuthWord>>, mistakes: &mut Mistakes) -> 
         }
         let auth = match word.value {
             AuthWord::Basic(word) => Auth::Basic { file: word.users, users: None },
+            AuthWord::Jwt(word) => match jwt(word, at, mistakes) {
+                Some(jwt) => Auth::Jwt(jwt),
+                None => continue,
+            },
             AuthWord::Forward(word) => {
                 if !word.path.is_empty()
                     && (!word.path.starts_with('/') || word.path.contains(['?', '#', ' ']))
@@ -198,6 +204,36 @@ fn auth(words: BTreeMap<String, Spanned<AuthWord>>, mistakes: &mut Mistakes) -> 
         all.insert(name, auth);
     }
     all
+}
+
+/// What a token must be, where that can be understood.
+fn jwt(word: JwtWord, at: Location, mistakes: &mut Mistakes) -> Option<Jwt> {
+    let JwtWord { issuer, audiences, keys, headers } = word;
+    let audiences = audiences.list();
+    if issuer.is_empty() || audiences.is_empty() || audiences.iter().any(String::is_empty) {
+        let fix = "write what its iss and aud say: issuer: https://id.example.com, audiences: [shop]";
+        mistakes.add(at, "a token is asked for who signed it and whom it is for", fix);
+    }
+    for (header, claim) in &headers {
+        // As HTTP has it (RFC 9110, 5.6.2), in the one spelling in which Envoy keeps it.
+        let is_token =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        let is_taken = ["host", "authorization", "connection", "content-length", "transfer-encoding"];
+        if header.is_empty() || !header.bytes().all(is_token) || is_taken.contains(&header.as_str()) {
+            let reason = format!("{header:?} is no header that a claim can be said in");
+            mistakes.add(at, reason, "write one in small letters, such as x-user");
+        }
+        if claim.is_empty() {
+            mistakes.add(at, format!("{header} says no claim"), "write the name of one, such as sub");
+        }
+    }
+    match Keys::parse(&keys) {
+        Ok(keys) => Some(Jwt { issuer, audiences, headers, keys }),
+        Err((reason, fix)) => {
+            mistakes.add(at, reason, fix);
+            None
+        }
+    }
 }
 
 fn projects(

@@ -9,6 +9,7 @@
 mod auth;
 mod check;
 mod hosts;
+mod jwt;
 mod schema;
 mod secret;
 mod watch;
@@ -21,12 +22,16 @@ use std::sync::{Arc, LazyLock};
 use crate::model::{Host, Problem};
 
 pub use auth::Auth;
+pub use jwt::{Jwt, Keys};
 pub use schema::parse;
 pub use secret::{Certificate, Hidden, Pair};
 pub use watch::{PoliciesFile, PoliciesReceiver};
 
 /// The entry point that every edge has.
 pub const WEB: &str = "web";
+
+/// Where the control plane's HTTP port has the keys of a policy, by its name.
+pub const KEYS_PATH: &str = "/keys/";
 
 /// The port of a URL that says none.
 const HTTP: u16 = 80;

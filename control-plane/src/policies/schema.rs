@@ -75,6 +75,7 @@ pub(super) struct CertificateFiles {
 pub(super) enum AuthWord {
     Basic(BasicWord),
     Forward(ForwardWord),
+    Jwt(JwtWord),
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +92,16 @@ pub(super) struct ForwardWord {
     pub(super) path: String,
     #[serde(default)]
     pub(super) headers: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct JwtWord {
+    pub(super) issuer: String,
+    pub(super) audiences: OneOrMore,
+    pub(super) keys: String,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -85,6 +85,20 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
         ("auth: { a: { forward: { to: \"a:1\", path: x } } }", "\"x\" is not a path; write"),
         ("auth: { off: { basic: { users: a } } }", "off means something else to the label auth"),
         ("auth: { a: { basic: {} } }", "missing field `users`"),
+        ("auth: { a: { jwt: { issuer: i, audiences: a } } }", "missing field `keys`"),
+        ("auth: { a: { jwt: { issuer: i, keys: k } } }", "missing field `audiences`"),
+        (
+            "auth: { a: { jwt: { issuer: i, audiences: [], keys: k } } }",
+            "a token is asked for who signed it and whom it is for; write what its iss and aud say",
+        ),
+        (
+            "auth: { a: { jwt: { issuer: i, audiences: a, keys: \"https://i/k\" } } }",
+            "keys: Envoy cannot ask by https; write http://",
+        ),
+        (
+            "auth: { a: { jwt: { issuer: i, audiences: a, keys: k, headers: { X-User: sub } } } }",
+            "\"X-User\" is no header that a claim can be said in; write one in small letters",
+        ),
         ("auth: { a: { token: {} } }", "unknown variant `token`"),
         (
             "entry-points: { web: { protocol: tcp } }",

@@ -1,7 +1,7 @@
 //! Who one has to prove to be: the filters, what a route says to them, and the services that are asked.
 //!
 //! The filters are in the chain as soon as there is a policies file, and not when it has a first policy: a connection of a listener before
-//! that one would be asked nothing. Names and hashes are in the routes, so that a new password touches no connection.
+//! that one would be asked nothing. Names and hashes are in the routes, so that a new password touches no connection. Of tokens see `jwt`.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
@@ -20,8 +20,8 @@ use envoy_types::pb::google::protobuf::Any;
 
 use super::any::any;
 use super::filters::off;
-use super::{dashboard, duration};
-use crate::policies::{Auth, Policies};
+use super::{dashboard, duration, jwt};
+use crate::policies::{Auth, Keys, Policies};
 
 const BASIC: &str = "envoy.filters.http.basic_auth";
 const FORWARD: &str = "envoy.filters.http.ext_authz";
@@ -45,7 +45,7 @@ pub(super) fn filters(policies: &Policies) -> Vec<HttpFilter> {
         };
         off(FORWARD, &config)
     };
-    if policies.is_given { vec![basic(), forward()] } else { Vec::new() }
+    if policies.is_given { vec![basic(), forward(), jwt::filter(policies)] } else { Vec::new() }
 }
 
 /// What a route guarded by the policy `name` says to which filter; nothing where it must be closed: the policy is not there any more, or
@@ -75,6 +75,7 @@ pub(super) fn guard(policies: &Policies, name: &str) -> Option<(String, Any)> {
                 ExtAuthzPerRoute { r#override: Some(ext_authz_per_route::Override::CheckSettings(settings)) };
             (FORWARD.to_owned(), any(&config))
         }
+        Auth::Jwt(jwt) => jwt::guard(name, jwt),
     })
 }
 
@@ -82,19 +83,28 @@ pub(super) fn guard(policies: &Policies, name: &str) -> Option<(String, Any)> {
 pub(super) fn clusters(policies: &Policies) -> Vec<Cluster> {
     let service = |(name, auth): (&String, &Auth)| match auth {
         Auth::Forward { at, .. } => Some(dashboard::elsewhere(&cluster_name(name), at)),
+        Auth::Jwt(jwt) => match &jwt.keys {
+            Keys::At { at, .. } => Some(dashboard::elsewhere(&cluster_name(name), at)),
+            Keys::File { .. } => None,
+        },
         Auth::Basic { .. } => None,
     };
     policies.auth.iter().filter_map(service).collect()
 }
 
 /// No service of a container has a colon in its name.
-fn cluster_name(policy: &str) -> String {
+pub(super) fn cluster_name(policy: &str) -> String {
     format!("portolan:auth:{policy}")
 }
 
 fn uri(cluster: &str, name: &str) -> HttpUri {
+    uri_of(cluster, if name.is_empty() { "nobody" } else { name })
+}
+
+/// A host, with a path where it says one.
+pub(super) fn uri_of(cluster: &str, place: &str) -> HttpUri {
     HttpUri {
-        uri: format!("http://{}", if name.is_empty() { "nobody" } else { name }),
+        uri: format!("http://{place}"),
         timeout: duration(TIMEOUT),
         http_upstream_type: Some(HttpUpstreamType::Cluster(cluster.to_owned())),
     }

@@ -20,6 +20,7 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::http::stateful_session::v3::StatefulSession;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
 use super::any::any;
@@ -73,10 +74,15 @@ pub(super) fn chain(policies: &Policies) -> Vec<HttpFilter> {
 
 /// A filter that a route may switch on.
 pub(super) fn off<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
+    off_as(name, any(config))
+}
+
+/// The same, of a message that is packed already.
+pub(super) fn off_as(name: &str, config: Any) -> HttpFilter {
     HttpFilter {
         name: name.to_owned(),
         disabled: true,
-        config_type: Some(ConfigType::TypedConfig(any(config))),
+        config_type: Some(ConfigType::TypedConfig(config)),
         ..Default::default()
     }
 }

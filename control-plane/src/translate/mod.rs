@@ -8,6 +8,7 @@ mod auth;
 mod cluster;
 mod dashboard;
 mod filters;
+mod jwt;
 mod listener;
 mod local_reply;
 mod matching;

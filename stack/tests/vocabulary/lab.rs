@@ -74,6 +74,7 @@ impl Lab {
             }
             command.arg("--listen").arg(format!("127.0.0.1:{grpc}"));
             command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
+            command.arg("--dashboard-at").arg(format!("127.0.0.1:{http}"));
             // Every address of this machine: the tests come from several.
             command.arg("--edge-listen").arg(format!("0.0.0.0:{edge}"));
             command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));

@@ -14,6 +14,7 @@ mod rewriting;
 mod secure;
 mod sharing;
 mod tcp;
+mod tokens;
 mod topologies;
 mod upstream;
 #[path = "../../../control-plane/tests/support/values.rs"]
@@ -157,6 +158,9 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         secure::keys_are_shown_nowhere,
         logins::a_password_is_asked_for_and_a_new_one_is_taken_up,
         logins::another_service_is_asked_who_may_come,
+        tokens::a_token_is_checked_and_new_keys_are_taken_up,
+        tokens::a_connection_from_before_a_policy_is_not_let_through_without_it,
+        tokens::keys_are_asked_of_the_signer,
         tcp::connections_reach_a_service_and_outlive_what_does_not_concern_them,
         tcp::the_name_in_tls_chooses_the_service_and_nothing_else_is_read,
         tcp::envoy_ends_tls_with_the_certificates_of_the_entry_point,

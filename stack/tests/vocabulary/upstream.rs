@@ -39,11 +39,18 @@ pub struct State {
     busy: AtomicUsize,
     /// Whether requests of `/gate` are answered.
     gate: watch::Sender<bool>,
+    /// The answer to `/said`.
+    text: String,
 }
 
 impl State {
     fn new(name: &str) -> Arc<Self> {
+        Self::saying(name, "")
+    }
+
+    fn saying(name: &str, text: &str) -> Arc<Self> {
         Arc::new(Self {
+            text: text.to_owned(),
             name: name.to_owned(),
             requests: AtomicUsize::new(0),
             status: AtomicU16::new(200),
@@ -73,7 +80,12 @@ impl State {
 
 impl Upstream {
     pub fn start(runtime: &Handle, name: &str) -> Result<Self> {
-        let state = State::new(name);
+        Self::start_saying(runtime, name, "")
+    }
+
+    /// The same, with this text at `/said`.
+    pub fn start_saying(runtime: &Handle, name: &str, text: &str) -> Result<Self> {
+        let state = State::saying(name, text);
         let shared = Arc::clone(&state);
         let (port, server) = listen(runtime, move |stream| connection(stream, Arc::clone(&shared)))?;
         Ok(Self { port, state, _server: server })
@@ -151,6 +163,9 @@ async fn answer(
     let status = StatusCode::from_u16(state.status.load(Ordering::SeqCst)).unwrap_or_default();
     if path == "/health" {
         return Ok(reply(status, Bytes::new()));
+    }
+    if path == "/said" {
+        return Ok(reply(StatusCode::OK, state.text.clone().into()));
     }
     state.requests.fetch_add(1, Ordering::SeqCst);
     if request.headers().get(UPGRADE).is_some_and(|protocol| protocol == "websocket") {

@@ -1,0 +1,223 @@
+//! Tokens that somebody else has signed. Each case has a control plane and an Envoy of its own.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData, SigningKey};
+use reqwest::Method;
+use serde_json::{Value, json};
+use stack::wait::until;
+
+use super::lab::{LIMIT, Lab, client, is, said, status};
+use super::policies::shown_nowhere;
+use super::upstream::Upstream;
+
+/// Long enough for any run, and as long ago.
+const AN_HOUR: u64 = 3_600;
+
+/// Somebody who signs.
+#[derive(Debug)]
+struct Signer(KeyPair);
+
+impl Signer {
+    fn new() -> Result<Self> {
+        Ok(Self(KeyPair::generate_for(&PKCS_ED25519)?))
+    }
+
+    /// The public keys (RFC 8037).
+    fn keys(&self) -> Value {
+        let public = URL_SAFE_NO_PAD.encode(self.0.der_bytes());
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": public }] })
+    }
+
+    /// A token that says this (RFC 7515).
+    fn token(&self, claims: &Value) -> Result<String> {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = format!("{}.{}", part(&json!({ "alg": "EdDSA", "typ": "JWT" })), part(claims));
+        let signature = self.0.sign(text.as_bytes())?;
+        Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+/// What a good token says, with something else in it.
+fn claims(other: &Value) -> Result<Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let mut all = json!({ "iss": "https://id.test", "aud": "shop", "sub": "ann", "exp": now + AN_HOUR });
+    for (claim, value) in other.as_object().context("claims")? {
+        all[claim] = value.clone();
+    }
+    Ok(all)
+}
+
+fn policy(audience: &str, keys: &str) -> String {
+    let jwt = json!({ "issuer": "https://id.test", "audiences": audience, "keys": keys, "headers": { "x-user": "sub", "x-team": "team" } });
+    json!({ "auth": { "id": { "jwt": jwt } } }).to_string()
+}
+
+const LABELS: [(&str, &str); 3] =
+    [("host", "open.test"), ("routes.guarded.host", "guarded.test"), ("routes.guarded.auth", "id")];
+
+/// The status for a client that comes anew, with this token.
+fn ask(lab: &Lab, token: Option<&str>) -> Result<u16> {
+    let request = lab.request_by(&client(None)?, Method::GET, "guarded.test", "/");
+    let request = match token {
+        Some(token) => request.bearer_auth(token),
+        None => request,
+    };
+    Ok(status(&request.send()?))
+}
+
+pub fn a_token_is_checked_and_new_keys_are_taken_up(folder: &Path) -> Result<()> {
+    let (signer, other) = (Signer::new()?, Signer::new()?);
+    let file = folder.join("keys.json");
+    fs::write(&file, signer.keys().to_string())?;
+    let lab = Lab::start_with(folder, Some(&serde_json::from_str(&policy("shop", "keys.json"))?))?;
+    let web = lab.upstream("web")?;
+    lab.serve("tokens", &LABELS, &[web.address()])?;
+    let good = signer.token(&claims(&json!({}))?)?;
+    until("the right token is let through", LIMIT, || is(ask(&lab, Some(&good))?, 200, "the right one"))?;
+    is(status(&lab.get("open.test", "/")?), 200, "a route that asks nobody")?;
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let before = web.state.requests();
+    for (what, token, wanted) in [
+        ("signed by somebody else", other.token(&claims(&json!({}))?)?, 401),
+        ("expired", signer.token(&claims(&json!({ "exp": now - AN_HOUR }))?)?, 401),
+        ("not good yet", signer.token(&claims(&json!({ "nbf": now + AN_HOUR }))?)?, 401),
+        ("without an end", signer.token(&claims(&json!({ "exp": null }))?)?, 401),
+        ("for another audience", signer.token(&claims(&json!({ "aud": "blog" }))?)?, 403),
+        ("of another issuer", signer.token(&claims(&json!({ "iss": "https://other.test" }))?)?, 401),
+        ("changed after it was signed", format!("{good}x"), 401),
+        ("no token", "nonsense".to_owned(), 401),
+    ] {
+        is(ask(&lab, Some(&token))?, wanted, what)?;
+    }
+    is(ask(&lab, None)?, 401, "nobody's")?;
+    let in_the_query = lab.get("guarded.test", &format!("/?access_token={good}"))?;
+    is(status(&in_the_query), 401, "one in the query, where logs have it")?;
+    is(web.state.requests(), before, "the application heard of none of them")?;
+
+    // The application gets the token and what it says, and not what a client says of itself.
+    let request = lab.request(Method::GET, "guarded.test", "/").bearer_auth(&good);
+    let heard = said(request.header("x-user", "root").header("x-team", "root").send()?)?;
+    is(&heard["headers"]["x-user"], &json!("ann"), "a claim")?;
+    is(&heard["headers"]["x-team"], &Value::Null, "a claim that the token has not")?;
+    is(&heard["headers"]["authorization"], &json!(format!("Bearer {good}")), "the token")?;
+
+    // New keys, and a faulty file.
+    fs::write(&file, other.keys().to_string())?;
+    let next = other.token(&claims(&json!({}))?)?;
+    until("the new keys hold", LIMIT, || is(ask(&lab, Some(&next))?, 200, "by the new key"))?;
+    is(ask(&lab, Some(&good))?, 401, "by the old one")?;
+    let mut private = other.keys();
+    let secret = "c2VjcmV0LXByaXZhdGUta2V5";
+    private["keys"][0]["d"] = json!(secret);
+    fs::write(&file, private.to_string())?;
+    until("the mistake is told", LIMIT, || {
+        let shown = lab.problems()?.to_string();
+        ensure!(
+            shown.contains("key 1 is a private one") && shown.contains("the last good ones stand"),
+            "{shown}"
+        );
+        Ok(())
+    })?;
+    is(ask(&lab, Some(&next))?, 200, "by the last good keys")?;
+    shown_nowhere(&lab, secret)?;
+    is(lab.touched()?, (0, 0), "keys are not in the listener")?;
+
+    lab.write_policies("{}\n")?;
+    until("the route is closed", LIMIT, || is(ask(&lab, Some(&next))?, 503, "a policy that is gone"))
+}
+
+/// A connection that stays open.
+#[derive(Debug)]
+struct Kept(TcpStream);
+
+impl Kept {
+    fn open(lab: &Lab) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", lab.edge()))?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        Ok(Self(stream))
+    }
+
+    /// The status of the next request over it.
+    fn ask(&mut self, host: &str, token: &str) -> Result<u16> {
+        write!(self.0, "GET / HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n")?;
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            self.0.read_exact(&mut byte).context("the connection was closed")?;
+            head.extend(byte);
+        }
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        self.0.read_exact(&mut vec![0; length.with_context(|| format!("no length: {head}"))?])?;
+        head.split(' ').nth(1).and_then(|status| status.parse().ok()).with_context(|| head.clone())
+    }
+}
+
+pub fn a_connection_from_before_a_policy_is_not_let_through_without_it(folder: &Path) -> Result<()> {
+    let signer = Signer::new()?;
+    fs::write(folder.join("keys.json"), signer.keys().to_string())?;
+    let lab = Lab::start_with(folder, Some(&json!({})))?;
+    lab.serve("tokens", &[("host", "open.test, guarded.test"), ("respond", "200:open")], &[])?;
+    let (for_shop, for_blog) =
+        (signer.token(&claims(&json!({}))?)?, signer.token(&claims(&json!({ "aud": "blog" }))?)?);
+    let mut first = Kept::open(&lab)?;
+    is(first.ask("guarded.test", "none")?, 200, "before there is a policy")?;
+
+    // The newest routes, over a connection of which the listener knows no policy at all.
+    lab.write_policies(&policy("shop", "keys.json"))?;
+    let labels = [("respond", "200:open"), ("routes.guarded.respond", "200:guarded")];
+    lab.serve("tokens", &[&LABELS[..], &labels].concat(), &[])?;
+    until("a client that comes anew is asked", LIMIT, || is(ask(&lab, Some(&for_shop))?, 200, "for shop"))?;
+    is(ask(&lab, None)?, 401, "without a token")?;
+    for token in ["none", &for_shop] {
+        is(first.ask("guarded.test", token)?, 403, "closed, whatever it brings")?;
+    }
+    is(first.ask("open.test", "none")?, 200, "a route that asks nobody")?;
+
+    // And over one that knows what the policy was.
+    let mut second = Kept::open(&lab)?;
+    is(second.ask("guarded.test", &for_shop)?, 200, "by the rules as they are")?;
+    lab.write_policies(&policy("blog", "keys.json"))?;
+    until("the new rules hold", LIMIT, || is(ask(&lab, Some(&for_blog))?, 200, "for blog"))?;
+    is(ask(&lab, Some(&for_shop))?, 403, "for shop")?;
+    for (kept, what) in [(&mut first, "from before the policy"), (&mut second, "from before its change")] {
+        for token in [&for_shop, &for_blog] {
+            is(kept.ask("guarded.test", token)?, 403, what)?;
+        }
+        is(kept.ask("open.test", "none")?, 200, what)?;
+    }
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
+}
+
+pub fn keys_are_asked_of_the_signer(folder: &Path) -> Result<()> {
+    let signer = Signer::new()?;
+    let lab = Lab::start_with(folder, Some(&json!({})))?;
+    let id = Upstream::start_saying(lab.runtime.handle(), "id", &signer.keys().to_string())?;
+    let gone = json!({ "jwt": { "issuer": "https://id.test", "audiences": "shop", "keys": "http://127.0.0.1:1/keys" } });
+    let mut policies: Value =
+        serde_json::from_str(&policy("shop", &format!("http://{}/said", id.address())))?;
+    policies["auth"]["gone"] = gone;
+    lab.write_policies(&policies.to_string())?;
+    let labels = [
+        ("respond", "200:open"),
+        ("routes.guarded.respond", "200:guarded"),
+        ("routes.gone.host", "gone.test"),
+        ("routes.gone.auth", "gone"),
+        ("routes.gone.respond", "200:gone"),
+    ];
+    lab.serve("tokens", &[&LABELS[..], &labels].concat(), &[])?;
+    let good = signer.token(&claims(&json!({}))?)?;
+    until("the right token is let through", LIMIT, || is(ask(&lab, Some(&good))?, 200, "the right one"))?;
+    is(ask(&lab, Some(&Signer::new()?.token(&claims(&json!({}))?)?))?, 401, "somebody else's")?;
+    let closed = lab.request(Method::GET, "gone.test", "/").bearer_auth(&good).send()?;
+    is(status(&closed), 401, "a signer who does not answer lets nobody in")?;
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
+}
