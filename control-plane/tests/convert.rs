@@ -26,6 +26,10 @@ fn options() -> Options {
     Options { prefix: "portolan".to_owned(), project: Some("shop".to_owned()) }
 }
 
+fn convert_in(folder: &Path, text: &str) -> Result<Converted, yaml::Error> {
+    convert::convert(text, &options(), &|path| fs::read_to_string(folder.join(path)))
+}
+
 fn told(converted: &Converted) -> String {
     let told = converted.notes.iter().map(|placed| {
         format!("{}:{} {}: {}\n", placed.at.line, placed.at.column, placed.service, placed.note)
@@ -44,7 +48,7 @@ fn each_file_becomes_what_stands_beside_it() {
     for case in cases {
         let text = fs::read_to_string(case.join("compose.yml")).unwrap();
         let converted =
-            convert::convert(&text, &options()).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+            convert_in(&case, &text).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
         for (file, got) in [("converted.yml", &converted.text), ("notes.txt", &told(&converted))] {
             let file = case.join(file);
             if is_update {
@@ -60,8 +64,8 @@ fn each_file_becomes_what_stands_beside_it() {
 
 /// What came out is YAML, has nothing to be converted any more, and labels that read without a mistake.
 fn is_right(converted: &Converted, case: &Path) {
-    let again = convert::convert(&converted.text, &options())
-        .unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+    let again =
+        convert_in(case, &converted.text).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
     assert_eq!(again.text, converted.text, "{}", case.display());
     let file = yaml::parse(&converted.text).unwrap();
     let services = file.documents[0].get("services").map_or(&[][..], |services| services.entries());
@@ -144,6 +148,23 @@ fn a_file_is_changed_in_place_and_notes_can_be_json() {
 }
 
 #[test]
+fn what_a_file_names_is_looked_for_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("deploy")).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join("deploy").join(name), text).unwrap();
+    write(
+        "compose.yml",
+        "services:\n  web:\n    extends: {file: common.yml, service: base}\n    env_file: web.env\n",
+    );
+    write("common.yml", "services: {base: {environment: {VIRTUAL_PORT: 81}}}\n");
+    write("web.env", "VIRTUAL_HOST=a.example\n");
+    let output = portolan(&["deploy/compose.yml"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let labels = "    labels:\n      portolan.host: a.example\n      portolan.port: \"81\"\n    extends:";
+    assert!(text(&output.stdout).contains(labels), "{output:?}");
+}
+
+#[test]
 fn without_a_rule_the_host_is_made_of_the_name_of_the_project() {
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("My.Shop");
@@ -163,6 +184,10 @@ fn lines() -> impl Strategy<Value = String> {
         "  api: &api",
         "    <<: *api",
         "    image: x # é",
+        "    extends: web",
+        "    extends: { service: api }",
+        "    extends: { file: no.yml, service: api }",
+        "    env_file: no.env",
         "    labels:",
         "    labels: &l",
         "    labels: *l",
@@ -193,7 +218,7 @@ proptest! {
 
     #[test]
     fn whatever_was_yaml_is_yaml_when_it_was_converted(text in lines()) {
-        if let Ok(converted) = convert::convert(&text, &options()) {
+        if let Ok(converted) = convert_in(Path::new("/nowhere"), &text) {
             let read = yaml::parse(&converted.text);
             prop_assert!(read.is_ok(), "{text}\n--- became\n{}\n{read:?}", converted.text);
         }

@@ -84,7 +84,10 @@ impl Convert {
             prefix: self.label_prefix.clone(),
             project: self.project.clone().or_else(|| of_directory(&self.file)),
         };
-        let converted = convert::convert(&text, &options).with_context(|| format!("{shown} is not YAML"))?;
+        let directory = if is_stdin { Path::new("") } else { self.file.parent().unwrap_or(Path::new("")) };
+        let read = |path: &Path| fs::read_to_string(directory.join(path));
+        let converted =
+            convert::convert(&text, &options, &read).with_context(|| format!("{shown} is not YAML"))?;
         if !self.in_place {
             std::io::stdout().write_all(converted.text.as_bytes())?;
         } else if converted.text != text {

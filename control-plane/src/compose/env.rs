@@ -21,6 +21,11 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// All of them, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// These variables, and those of `others` that are not among them.
     #[must_use]
     pub fn and(&self, others: &Self) -> Self {

@@ -2,6 +2,7 @@
 //! no Traefik (scripts/tools.txt) what needs it is ignored; `REQUIRE_TRAEFIK=1` makes that a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod options;
 mod rules;
 mod world;
 
@@ -70,6 +71,16 @@ fn trials(lab: Option<&Arc<Lab>>, has_traefik: bool) -> Vec<Trial> {
     vec![
         test("a_quick_start_of_traefik_runs_as_it_is", a_quick_start_of_traefik_runs_as_it_is),
         test("middlewares_do_what_they_did", middlewares_do_what_they_did),
+        test("a_sticky_client_keeps_its_container", options::a_sticky_client_keeps_its_container),
+        test(
+            "a_container_that_fails_its_check_gets_nothing",
+            options::a_container_that_fails_its_check_gets_nothing,
+        ),
+        test("a_rate_is_limited_for_each_client", options::a_rate_is_limited_for_each_client),
+        test(
+            "what_is_under_way_is_limited_for_each_service",
+            options::what_is_under_way_is_limited_for_each_service,
+        ),
         test(
             "what_cannot_be_carried_over_is_a_problem_and_opens_nothing",
             what_cannot_be_carried_over_is_a_problem_and_opens_nothing,
@@ -91,7 +102,7 @@ struct Lab {
     client: Client,
     sets: Vec<Vec<Router>>,
     _parts: Vec<Process>,
-    _world: World,
+    world: World,
 }
 
 impl Lab {
@@ -129,7 +140,7 @@ impl Lab {
             .no_proxy()
             .build()?;
         let traefik = traefik.map(|_| theirs);
-        let lab = Self { edge, traefik, http, client, sets, _parts: parts, _world: world };
+        let lab = Self { edge, traefik, http, client, sets, _parts: parts, world };
         for port in [Some(edge), lab.traefik].into_iter().flatten() {
             until("the containers are routed", LIMIT, || {
                 ensure!(lab.chosen(port, &Question::of(READY, "/"))? == "ready", "not yet");
@@ -239,6 +250,7 @@ fn services(sets: &[Vec<Router>]) -> Vec<Service> {
             ("traefik.http.middlewares.users.basicauth.users", "test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"),
         ],
     );
+    options::SERVICES.iter().for_each(|(name, all)| add(name, all));
     add("inside", &[("traefik.http.routers.inside.rule", "Host(`inside.test`) && ClientIP(`127.0.0.1`)")]);
     add("ours", &[("traefik.http.routers.ours.rule", "Host(`theirs.test`)"), ("portolan.host", "ours.test")]);
     services

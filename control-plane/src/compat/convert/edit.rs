@@ -59,8 +59,12 @@ impl<'a> Edits<'a> {
             (Some(section), _) if !section.entries.is_empty() => {
                 self.section(section, ours, &is_label, undone)
             }
-            (None, Some(variables)) if !ours.is_empty() && service.can_have_labels() => {
-                self.add(variables.key, ours)
+            (None, variables)
+                if let Some(key) = variables.map(|section| section.key).or(service.base.key)
+                    && !ours.is_empty()
+                    && service.can_have_labels() =>
+            {
+                self.add(key, ours)
             }
             _ if ours.is_empty() => {}
             _ => {
@@ -72,15 +76,22 @@ impl<'a> Edits<'a> {
         if let Some(variables) = variables {
             self.section(variables, &[], &is_variable, undone);
         }
-        inherited.map(|entry| Note {
+        let left = |name: &str, value: &str, where_it_is: &str| Note {
             kind: Kind::Differs,
-            label: entry.name.clone(),
-            value: entry.value.clone(),
+            label: name.to_owned(),
+            value: value.to_owned(),
             place: None,
-            reason: "it stands elsewhere in the file, and is left there: Portolan does not read it"
-                .to_owned(),
+            reason: format!("it stands {where_it_is}, and is left there: Portolan does not read it"),
             fix: "remove it where nothing else does".to_owned(),
-        })
+        };
+        let base = &service.base;
+        // What this file says is converted where it stands.
+        let labels = base.labels.iter().filter(|(name, _)| base.local.is_none() && is_label(name));
+        let variables = base.of_files.iter().chain(&base.environment).filter(|(name, _)| is_variable(name));
+        let of_base = labels.chain(variables).next();
+        inherited
+            .map(|entry| left(&entry.name, &entry.value, "elsewhere in the file"))
+            .or_else(|| of_base.map(|(name, value)| left(name, value, "in another file or service")))
     }
 
     /// Takes `theirs` out of a section and puts `ours` in the place of the first of them, or at the end.

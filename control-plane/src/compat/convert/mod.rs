@@ -6,6 +6,7 @@
 //!
 //! What was carried over is taken out, ours stand in its place, and what was not stays as a comment where it stood.
 
+mod base;
 mod edit;
 mod proxy;
 mod quote;
@@ -13,11 +14,14 @@ mod section;
 mod services;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::note::{Kind, Note};
 use super::{Source, Translated, is_route, nginx, traefik};
+use crate::compose::load::Read;
 use crate::compose::yaml::{self, Span};
+use base::Around;
 use services::Service;
 use variables::Variables;
 
@@ -60,18 +64,19 @@ pub struct Placed {
     pub note: Note,
 }
 
-/// Converts `text`.
+/// Converts `text`. What it extends and its env files are asked of `read`, by the paths that stand in it.
 ///
 /// # Errors
 ///
 /// It is not YAML: where, and why.
-pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> {
+pub fn convert(text: &str, options: &Options, read: &Read<'_>) -> Result<Converted, yaml::Error> {
     let file = yaml::parse(text)?;
     let mut variables = Variables::of(text);
     let Some(root) = file.documents.first() else {
         return Ok(Converted { text: text.to_owned(), notes: Vec::new(), services: 0 });
     };
-    let mut services = services::read(root, &mut variables);
+    let around = Around { root, path: Path::new(""), read };
+    let mut services = services::read(around, &mut variables);
     for service in services
         .iter_mut()
         .filter(|service| service.labels.keys().any(|label| is_route(label, &options.prefix)))
@@ -96,6 +101,7 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
     drop(sources);
     for (service, translated) in services.iter_mut().zip(&mut translated) {
         translated.notes.extend(proxy::notes(service));
+        translated.notes.extend(service.base.notes.iter().filter(|note| matters(note, text)).cloned());
         service.of_nginx(translated);
         service.lost_variables(translated, &variables);
     }
@@ -109,10 +115,19 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
     let mut edits = edit::Edits::new(text, &file.comments);
     let mut notes = Vec::new();
     let mut count = 0;
-    for (service, translated) in services.iter().zip(&translated) {
-        let ours: Vec<(String, String)> = translated
-            .labels
-            .iter()
+    let all = || services.iter().zip(&translated);
+    for (service, translated) in all() {
+        let base = all().find(|(other, _)| {
+            Some(&other.name) == service.base.local.as_ref() && is_written(other, &services, 0)
+        });
+        let base: BTreeMap<_, _> =
+            base.into_iter().flat_map(|(_, base)| base.labels.iter().cloned()).collect();
+        notes.extend(
+            too_much(&base, translated, service).map(|note| place(note, service, &services, &variables)),
+        );
+        // What the extended service says already need not be said again.
+        let own = translated.labels.iter().filter(|(key, value)| base.get(key) != Some(value));
+        let ours: Vec<(String, String)> = own
             .map(|(key, value)| {
                 (format!("{}.{}", options.prefix, variables.show(key)), variables.show(value))
             })
@@ -123,6 +138,43 @@ pub fn convert(text: &str, options: &Options) -> Result<Converted, yaml::Error> 
         notes.extend(translated.notes.iter().map(|note| place(note.clone(), service, &services, &variables)));
     }
     Ok(Converted { text: edits.apply(), notes, services: count })
+}
+
+/// Whether what becomes of a service stands in it, or in the one that it extends, and not in a note.
+fn is_written(service: &Service<'_>, all: &[Service<'_>], depth: usize) -> bool {
+    let base = || all.iter().find(|other| Some(&other.name) == service.base.local.as_ref());
+    match &service.section {
+        Some(section) => !section.entries.is_empty(),
+        None => depth < all.len() && base().is_some_and(|base| is_written(base, all, depth + 1)),
+    }
+}
+
+/// Whether somebody has to look at what could not be read: env files say something to nginx-proxy alone.
+fn matters(note: &Note, text: &str) -> bool {
+    note.label != "env_file" || text.contains("VIRTUAL_") || text.contains("nginx-proxy")
+}
+
+/// What a service gets from the one that it extends and should not have.
+fn too_much(
+    base: &BTreeMap<String, String>,
+    translated: &Translated,
+    service: &Service<'_>,
+) -> impl Iterator<Item = Note> {
+    let is_routed = !translated.labels.is_empty() && !service.is_ours;
+    let own: BTreeSet<&str> = translated.labels.iter().map(|(key, _)| key.as_str()).collect();
+    let more = base.iter().filter(|(key, _)| is_routed && !own.contains(key.as_str()));
+    let base = service.base.local.clone().unwrap_or_default();
+    let notes: Vec<Note> = more
+        .map(|(key, value)| Note {
+            kind: Kind::ByHand,
+            label: key.clone(),
+            value: value.clone(),
+            place: None,
+            reason: format!("it gets this from {base}, which it extends, and did not have it"),
+            fix: format!("take it out of {base}, or do not extend it"),
+        })
+        .collect();
+    notes.into_iter()
 }
 
 /// Where what `note` is about stands: in its service, or in another one of which it speaks.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::base::{Around, Base};
 use super::section::{Entry, Section, entries};
 use super::{Variables, yaml};
 use crate::compose::yaml::{Layout, Node, Span};
@@ -30,6 +31,8 @@ pub(super) struct Service<'a> {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) variables: Option<Section<'a>>,
     pub(super) inherited_variables: Vec<Entry>,
+    /// What comes from the service that it extends, and from its env files.
+    pub(super) base: Base,
 }
 
 impl Service<'_> {
@@ -37,7 +40,9 @@ impl Service<'_> {
     pub(super) fn place_of(&self, name: &str) -> Option<Span> {
         let own = self.section.iter().chain(&self.variables).flat_map(|section| &section.entries);
         let mut all = own.chain(&self.inherited).chain(&self.inherited_variables);
-        all.find(|entry| entry.name == name).map(|entry| entry.at)
+        let found = all.find(|entry| entry.name == name).map(|entry| entry.at);
+        let is_of_base = || self.base.has(name) || self.base.notes.iter().any(|note| note.label == name);
+        found.or_else(|| self.base.key.filter(|_| is_of_base()))
     }
 
     /// Whether labels can be written where it has none: on lines of their own, and in the place of nobody's.
@@ -53,16 +58,27 @@ impl Service<'_> {
 }
 
 /// The services below `root`, in the order in which they stand.
-pub(super) fn read<'a>(root: &'a yaml::Node, variables: &mut Variables<'_>) -> Vec<Service<'a>> {
-    let services = root.get("services").map_or(&[][..], |services| services.entries());
+pub(super) fn read<'a>(around: Around<'a>, variables: &mut Variables<'_>) -> Vec<Service<'a>> {
+    let services = around.root.get("services").map_or(&[][..], |services| services.entries());
     let named = services.iter().filter_map(|entry| Some((entry, entry.key.text()?)));
     named
         .filter(|(_, name)| *name != "<<")
-        .map(|(entry, name)| service(name, entry.key.span, &entry.value, variables))
+        .map(|(entry, name)| service(name, entry.key.span, &entry.value, around, variables))
         .collect()
 }
 
-fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables<'_>) -> Service<'a> {
+fn service<'a>(
+    name: &str,
+    at: Span,
+    node: &'a Node,
+    around: Around<'_>,
+    variables: &mut Variables<'_>,
+) -> Service<'a> {
+    let base = Base::of(node, around, variables);
+    let over = |base: &[&BTreeMap<String, String>], own: BTreeMap<String, String>| {
+        let base = base.iter().flat_map(|map| map.iter()).map(|(name, value)| (name.clone(), value.clone()));
+        base.chain(own).collect::<BTreeMap<_, _>>()
+    };
     let (section, inherited) = said("labels", node, variables);
     let (own_variables, inherited_variables) = said("environment", node, variables);
     Service {
@@ -71,17 +87,25 @@ fn service<'a>(name: &str, at: Span, node: &'a Node, variables: &mut Variables<'
         is_ours: false,
         is_of_nginx: false,
         node,
-        labels: together(&section, &inherited),
+        labels: over(&[&base.labels], together(&section, &inherited)),
         section,
         inherited,
-        environment: together(&own_variables, &inherited_variables),
+        environment: over(
+            &[&base.of_files, &base.environment],
+            together(&own_variables, &inherited_variables),
+        ),
         variables: own_variables,
         inherited_variables,
+        base,
     }
 }
 
 /// What stands below `key` in the service itself, and what comes from elsewhere.
-fn said<'a>(key: &str, node: &'a Node, variables: &mut Variables<'_>) -> (Option<Section<'a>>, Vec<Entry>) {
+pub(super) fn said<'a>(
+    key: &str,
+    node: &'a Node,
+    variables: &mut Variables<'_>,
+) -> (Option<Section<'a>>, Vec<Entry>) {
     let is_local = matches!(&node.value, yaml::Value::Mapping(..));
     let own = node.entries().iter().find(|entry| is_local && entry.key.text() == Some(key));
     let section = own.and_then(|entry| Section::of(entry.key.span, &entry.value, variables));
@@ -99,7 +123,7 @@ fn said<'a>(key: &str, node: &'a Node, variables: &mut Variables<'_>) -> (Option
     (section, inherited)
 }
 
-fn together(section: &Option<Section<'_>>, inherited: &[Entry]) -> BTreeMap<String, String> {
+pub(super) fn together(section: &Option<Section<'_>>, inherited: &[Entry]) -> BTreeMap<String, String> {
     let own = section.iter().flat_map(|section| &section.entries);
     inherited.iter().chain(own).map(|entry| (entry.name.clone(), entry.value.clone())).collect()
 }
