@@ -28,6 +28,7 @@ const ROOTS: &[&str] = &[
     "envoy.extensions.compression.gzip.compressor.v3.Gzip",
     "envoy.extensions.compression.zstd.compressor.v3.Zstd",
     "envoy.extensions.filters.common.matcher.action.v3.SkipFilter",
+    "envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute",
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
     "envoy.extensions.filters.http.compressor.v3.CompressorPerRoute",
     "envoy.extensions.filters.http.cors.v3.CorsPolicy",

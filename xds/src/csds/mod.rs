@@ -1,6 +1,7 @@
 //! Client status (CSDS, `envoy.service.status.v3`): for each stream what was sent, acknowledged and refused, and why.
 
 mod matcher;
+mod redact;
 
 use std::time::SystemTime;
 
@@ -13,7 +14,7 @@ use envoy_types::pb::envoy::service::status::v3::client_status_discovery_service
 use envoy_types::pb::envoy::service::status::v3::{
     ClientConfig, ClientStatusRequest, ClientStatusResponse, ConfigStatus,
 };
-use envoy_types::pb::google::protobuf::{Any, Timestamp};
+use envoy_types::pb::google::protobuf::Timestamp;
 use futures::stream::BoxStream;
 use tokio_stream::StreamExt;
 use tonic::server::NamedService;
@@ -21,7 +22,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::clients::{ClientStream, Clients};
 use crate::kind::Kind;
-use crate::resource::Resource;
 use crate::session::{Refusal, ResourceStatus, Sync};
 use matcher::NodeMatchers;
 
@@ -94,8 +94,7 @@ fn to_resource(kind: Kind, resource: ResourceStatus, contents: bool) -> GenericX
         Sync::Refused(_) => (ConfigStatus::Error, ClientResourceStatus::Nacked),
         Sync::Missing => (ConfigStatus::NotSent, ClientResourceStatus::DoesNotExist),
     };
-    // A secret is nobody's business but its client's.
-    let shown = newest.as_ref().filter(|_| contents && kind != Kind::Secret).map(|newest| to_any(newest));
+    let shown = newest.as_ref().filter(|_| contents).and_then(|newest| redact::shown(newest));
     let error = match sync {
         Sync::Refused(refusal) => Some(to_failure(&refusal)),
         _ => None,
@@ -110,10 +109,6 @@ fn to_resource(kind: Kind, resource: ResourceStatus, contents: bool) -> GenericX
         error_state: error,
         ..Default::default()
     }
-}
-
-fn to_any(resource: &Resource) -> Any {
-    Any { type_url: resource.kind().type_url().to_owned(), value: resource.body().to_vec() }
 }
 
 fn to_failure(refusal: &Refusal) -> UpdateFailureState {
