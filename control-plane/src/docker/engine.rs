@@ -97,10 +97,10 @@ impl Engine {
 
     /// All containers, also those that do not run.
     pub(super) async fn list(&self) -> anyhow::Result<List> {
-        let api = self.docker()?.client_version();
+        self.docker()?;
         let pipe =
             (self.dial)().await.with_context(|| format!("cannot reach the engine at {}", self.host))?;
-        list::all(pipe, &api).await.context("cannot list the containers")
+        list::all(pipe).await.context("cannot list the containers")
     }
 
     /// One container, or nothing where it is gone or of no interest.

@@ -4,7 +4,6 @@
 use std::pin::pin;
 
 use anyhow::{Context, bail, ensure};
-use bollard::ClientVersion;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -29,9 +28,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 /// # Errors
 ///
 /// The connection broke, or the answer is no list of containers.
-pub(super) async fn all(pipe: Box<dyn Pipe>, api: &ClientVersion) -> anyhow::Result<List> {
+pub(super) async fn all(pipe: Box<dyn Pipe>) -> anyhow::Result<List> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(pipe)).await?;
-    let request = Request::get(format!("/v{api}/containers/json?all=true"))
+    // Without a version of the API in the path, as bollard asks everything else: the answers are of the same one.
+    let request = Request::get("/containers/json?all=true")
         .header(header::HOST, "docker")
         .body(Empty::<Bytes>::new())?;
     let mut answer = pin!(async { read(sender.send_request(request).await?).await });

@@ -115,10 +115,7 @@ impl Script {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let path = request.uri().path();
-        let version = path.trim_start_matches('/').split('/').next().filter(|part| part.starts_with("v1."));
-        let path = path.strip_prefix(&version.map_or_else(String::new, |version| format!("/{version}")));
-        let path = path.unwrap_or_default().to_owned();
+        let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
         self.world.lock().await.requests.push(format!("{path}?{query}"));
         let is_held = |held: &Option<&'static str>| held.is_some_and(|held| path.contains(held));
