@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::engine::{Api, Calls, Container, ENGINE_20_10, ENGINE_29, Engine, Health};
 use crate::plane::{self, Plane};
-use crate::report::{Of, Report, Row};
+use crate::report::{Of, Report, Row, write_json};
 
 /// Everything that was told has been taken in by then.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -87,11 +87,7 @@ impl Suite {
             report.rows.extend(self.measure(containers).await?);
         }
         print!("{report}");
-        if let Some(path) = &self.json {
-            let json = serde_json::to_vec_pretty(&report)?;
-            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        write_json(self.json.as_deref(), &report)
     }
 
     async fn measure(&self, containers: usize) -> anyhow::Result<Vec<Row>> {

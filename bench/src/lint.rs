@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::plane;
-use crate::report::{Of, Report, Row};
+use crate::report::{Of, Report, Row, write_json};
 
 /// What the project has set itself for 1,000 services, in milliseconds.
 const GOAL: f64 = 200.0;
@@ -69,11 +69,7 @@ impl Suite {
             report.rows.extend(Row::millis("docker compose config alone", Some(self.services), &times));
         }
         print!("{report}");
-        if let Some(path) = &self.json {
-            let json = serde_json::to_vec_pretty(&report)?;
-            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        write_json(self.json.as_deref(), &report)
     }
 
     async fn times(

@@ -1,11 +1,20 @@
 //! What was measured, as a table for people and as JSON.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use crate::stats::Summary;
+
+/// Writes what was measured as JSON to the file that was asked for, if one was.
+pub(crate) fn write_json(to: Option<&Path>, measured: &impl Serialize) -> anyhow::Result<()> {
+    let Some(path) = to else { return Ok(()) };
+    let json = serde_json::to_vec_pretty(measured)?;
+    std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
+}
 
 /// One figure.
 #[derive(Debug, Clone, Serialize)]

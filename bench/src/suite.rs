@@ -4,19 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
-use tokio::time::Instant;
 
 use crate::child::Server;
 use crate::client::{Role, Subscriptions, typical_ack};
 use crate::crowd::Crowd;
 use crate::micro::{self, Micro};
 use crate::node;
-use crate::report::{Of, Report, Row};
+use crate::report::{Of, Report, Row, write_json};
 use crate::server::Kind;
 use crate::stats::Summary;
-use crate::usage::{allow_many_files, machine_cpu, process_cpu};
+use crate::usage::{Others, allow_many_files, process_cpu};
 use crate::world::World;
 
 /// Changes of one server before it is the other one's turn: what else the machine does is to fall on both.
@@ -63,11 +61,7 @@ impl Suite {
             report.rows.extend(self.streams(clients, &role).await?);
         }
         print!("{report}");
-        if let Some(path) = self.json {
-            let json = serde_json::to_vec_pretty(&report)?;
-            std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        write_json(self.json.as_deref(), &report)
     }
 
     async fn streams(&self, clients: usize, role: &Role) -> anyhow::Result<Vec<Row>> {
@@ -85,7 +79,7 @@ impl Suite {
         let ours = async |xds: &mut Crowd, floor: &mut Crowd| -> anyhow::Result<Duration> {
             Ok(xds.server_cpu().await? + floor.server_cpu().await? + process_cpu())
         };
-        let before = (Instant::now(), machine_cpu()?, ours(&mut xds, &mut floor).await?);
+        let others = Others::from_now(ours(&mut xds, &mut floor).await?)?;
         xds.changes = Default::default();
         let mut left = self.rounds;
         while left > 0 {
@@ -94,13 +88,11 @@ impl Suite {
             floor.change(turn).await?;
             left -= turn;
         }
-        let (time, machine) = (before.0.elapsed(), machine_cpu()?.saturating_sub(before.1));
-        let others = machine.saturating_sub(ours(&mut xds, &mut floor).await?.saturating_sub(before.2));
+        let share = others.percent(ours(&mut xds, &mut floor).await?)?;
         let unchanged = xds.unchanged().await?;
         let mut rows = rows(clients, &xds, &floor);
         let row = |figure, unit, value| Row::single(figure, Some(clients), unit, value);
         rows.push(row("responses to an equal snapshot", "", unchanged as f64).goal(Of::Median, 1.0));
-        let share = others.as_secs_f64() / time.as_secs_f64() * 100.0;
         rows.push(row("other programs meanwhile, of one core", "%", share));
         xds.disperse().await?;
         floor.disperse().await?;

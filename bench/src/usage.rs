@@ -6,6 +6,7 @@ use anyhow::Context;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// CPU and memory of a process.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -92,7 +93,7 @@ pub(crate) fn thread_cpu() -> Duration {
 }
 
 /// CPU time that everything on this machine has used since it started, in steps of 10 ms.
-pub(crate) fn machine_cpu() -> anyhow::Result<Duration> {
+fn machine_cpu() -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
     busy(&stat).context("/proc/stat does not begin with the times of all processors")
 }
@@ -103,6 +104,28 @@ fn busy(stat: &str) -> Option<Duration> {
     let ticks: Vec<u64> = words.by_ref().take(7).collect::<Result<_, _>>().ok()?;
     let [user, nice, system, _idle, _waiting, irq, softirq] = ticks.try_into().ok()?;
     Some(Duration::from_millis(10 * (user + nice + system + irq + softirq)))
+}
+
+/// How busy other programs are while something is measured.
+#[derive(Debug)]
+pub(crate) struct Others {
+    began: Instant,
+    machine: Duration,
+    ours: Duration,
+}
+
+impl Others {
+    /// From now on. `ours` is the CPU time that what belongs to the measurement has used so far.
+    pub(crate) fn from_now(ours: Duration) -> anyhow::Result<Self> {
+        Ok(Self { began: Instant::now(), machine: machine_cpu()?, ours })
+    }
+
+    /// What they have used until now, in percent of a core. `ours` is counted from the same time on as before.
+    pub(crate) fn percent(&self, ours: Duration) -> anyhow::Result<f64> {
+        let (time, machine) = (self.began.elapsed(), machine_cpu()?.saturating_sub(self.machine));
+        let others = machine.saturating_sub(ours.saturating_sub(self.ours));
+        Ok(others.as_secs_f64() / time.as_secs_f64() * 1e2)
+    }
 }
 
 fn clock(id: ClockId) -> Duration {

@@ -71,10 +71,11 @@ fn path_text(path: &Path) -> anyhow::Result<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn places() -> Places {
+    /// Places that nobody listens at.
+    pub(in crate::path) fn places() -> Places {
         Places {
             port: 8_000,
             admin: 9_000,

@@ -30,7 +30,8 @@ use proxy::{Contestant, Kind, Proxy};
 use request::Request;
 use table::{Series, Table};
 
-use crate::usage::machine_cpu;
+use crate::report::write_json;
+use crate::usage::Others;
 
 /// The host that is asked for.
 const HOST: &str = "app.localhost";
@@ -101,27 +102,21 @@ impl Suite {
         let mut bed = Bed::start(self.client_core).await?;
         let (names, mut proxies) =
             if self.take_apart { self.pieces(&mut bed).await? } else { self.contestants(&mut bed).await? };
-        let before = (Instant::now(), machine_cpu()?, bed.used(&mut proxies)?);
+        let others = Others::from_now(bed.used(&mut proxies)?)?;
         let mut tables = Vec::new();
         for request in &self.requests {
             eprintln!("==> {}", request.title());
             tables.push(self.table(*request, &names, &mut bed, &mut proxies).await?);
         }
-        let (time, machine) = (before.0.elapsed(), machine_cpu()?.saturating_sub(before.1));
-        let others = machine.saturating_sub(bed.used(&mut proxies)?.saturating_sub(before.2));
+        let share = others.percent(bed.used(&mut proxies)?)?;
         for table in &tables {
             println!("{table}");
         }
-        let share = others.as_secs_f64() / time.as_secs_f64() * 1e2;
         println!(
             "Other programs meanwhile: {share:.1} % of a core. All of it took {} s.",
             began.elapsed().as_secs()
         );
-        if let Some(path) = &self.json {
-            let json = serde_json::to_vec_pretty(&tables)?;
-            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        write_json(self.json.as_deref(), &tables)
     }
 
     /// Every proxy there is, running.

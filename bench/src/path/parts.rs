@@ -272,15 +272,7 @@ fn sections(yaml: &str, is_wanted: impl Fn(&str) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn places() -> Places {
-        Places {
-            port: 8_000,
-            admin: 9_000,
-            app: [([127, 16, 0, 1], 7_000).into(), ([127, 16, 0, 2], 7_000).into()],
-            folder: "/somewhere".into(),
-        }
-    }
+    use crate::path::config::tests::places;
 
     #[test]
     fn sections_are_kept_with_all_their_lines() {

@@ -9,13 +9,12 @@ mod upstream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
-use tokio::time::Instant;
 
-use crate::report::Of;
+use crate::report::{Of, write_json};
 use crate::stats::Summary;
-use crate::usage::{allow_many_files, machine_cpu, process_cpu};
+use crate::usage::{Others, allow_many_files, process_cpu};
 use bed::Bed;
 use edge::System;
 use table::Table;
@@ -88,11 +87,7 @@ impl Suite {
             print!("{table}");
             tables.push(table);
         }
-        if let Some(path) = &self.json {
-            let json = serde_json::to_vec_pretty(&tables)?;
-            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        write_json(self.json.as_deref(), &tables)
     }
 
     async fn measure(
@@ -107,7 +102,7 @@ impl Suite {
         let mut bed = Bed::start(system, services, self.portolan.as_deref()).await?;
         let rest = bed.rest(Duration::from_secs(self.rest)).await?;
         table.put(column, "CPU at rest, of a core", "%", single(rest), &[(Of::Median, 0.1)]);
-        let before = (Instant::now(), machine_cpu()?, ours(&mut bed, system)?);
+        let others = Others::from_now(ours(&mut bed, system)?)?;
         let floor = bed.floor(500).await?;
         table.put(column, "a request to a host that is routed", "ms", millis(&floor), &[]);
 
@@ -142,9 +137,7 @@ impl Suite {
             &[(Of::Median, limit)],
         );
         table.put(column, "memory of what answers", "MiB", mib(proxy.resident_kib), &[]);
-        let (time, machine) = (before.0.elapsed(), machine_cpu()?.saturating_sub(before.1));
-        let others = machine.saturating_sub(ours(&mut bed, system)?.saturating_sub(before.2));
-        let share = others.as_secs_f64() / time.as_secs_f64() * 1e2;
+        let share = others.percent(ours(&mut bed, system)?)?;
         table.put(column, "other programs meanwhile, of a core", "%", single(share), &[]);
         Ok(())
     }

@@ -29,36 +29,29 @@ fn descriptors<'b>() -> Builder<'b> {
 
 /// gRPC server reflection, with the descriptors of everything that is sent inside an `Any`, so that grpcurl prints a
 /// discovery response in full.
-pub fn reflection() -> impl Reflection {
+pub fn reflection() -> impl GrpcService + Clone + Send + Sync + 'static {
     OnDemand(|| descriptors().build_v1())
 }
 
 /// The same in the older version of the protocol, which grpcurl up to 1.8 speaks.
-pub fn reflection_v1alpha() -> impl Reflection {
+pub fn reflection_v1alpha() -> impl GrpcService + Clone + Send + Sync + 'static {
     OnDemand(|| descriptors().build_v1alpha())
 }
 
-/// A service that can be added to those of a gRPC server.
-pub trait Reflection:
+/// A service of a gRPC server, as tonic generates them.
+pub trait GrpcService:
     Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
     + NamedService
-    + Clone
-    + Send
-    + Sync
-    + 'static
 {
 }
 
-impl<M, S> Reflection for OnDemand<M>
-where
-    M: Fn() -> Result<S, Error> + Clone + Send + Sync + 'static,
+impl<S> GrpcService for S where
     S: Service<
             http::Request<Body>,
             Response = http::Response<Body>,
             Error = Infallible,
             Future: Send + 'static,
-        >,
-    S: NamedService,
+        > + NamedService
 {
 }
 
@@ -69,7 +62,7 @@ struct OnDemand<M>(M);
 impl<M, S> NamedService for OnDemand<M>
 where
     M: Fn() -> Result<S, Error>,
-    S: NamedService,
+    S: GrpcService,
 {
     const NAME: &'static str = S::NAME;
 }
@@ -77,12 +70,7 @@ where
 impl<M, S> Service<http::Request<Body>> for OnDemand<M>
 where
     M: Fn() -> Result<S, Error>,
-    S: Service<
-            http::Request<Body>,
-            Response = http::Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        >,
+    S: GrpcService,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;

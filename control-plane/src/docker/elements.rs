@@ -53,10 +53,10 @@ impl Elements {
             if is_end {
                 self.begun.extend_from_slice(&bytes[from..at]);
                 from = at + 1;
-                let element = std::mem::take(&mut self.begun);
-                if !element.trim_ascii().is_empty() {
-                    each(&element)?;
+                if !self.begun.trim_ascii().is_empty() {
+                    each(&self.begun)?;
                 }
+                self.begun.clear();
             }
         }
         if self.depth > 0 {

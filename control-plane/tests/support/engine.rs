@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -14,17 +14,25 @@ use tokio::task::JoinSet;
 
 /// An engine with containers that look like this when they are inspected, until it is dropped.
 pub(crate) fn engine(socket: &Path, containers: Vec<Value>) -> JoinSet<()> {
+    let containers: Arc<[Value]> = containers.into();
+    serve(socket, move |request| answer(request, Arc::clone(&containers)))
+}
+
+/// Answers on a socket, in the place of the one that may be there, until it is dropped.
+pub(super) fn serve<A, F, B>(socket: &Path, answer: A) -> JoinSet<()>
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let _ = std::fs::remove_file(socket);
     let listener = UnixListener::bind(socket).unwrap();
-    let containers: Arc<[Value]> = containers.into();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            let containers = Arc::clone(&containers);
+            let service = hyper::service::service_fn(answer.clone());
             connections.spawn(async move {
-                let service =
-                    hyper::service::service_fn(move |request| answer(request, Arc::clone(&containers)));
                 let _ = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
                     .await;

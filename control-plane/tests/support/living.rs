@@ -10,14 +10,12 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::engine::summary;
+use super::engine::{serve, summary};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -36,26 +34,12 @@ struct World {
 impl Living {
     /// One with these containers.
     pub(crate) fn at(socket: &Path, containers: Vec<Value>) -> Self {
-        let listener = UnixListener::bind(socket).unwrap();
         let world = Arc::new(World {
             containers: watch::Sender::default(),
             events: watch::Sender::new(broadcast::Sender::new(64)),
         });
-        let mut tasks = JoinSet::new();
         let served = Arc::clone(&world);
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let world = Arc::clone(&served);
-                connections.spawn(async move {
-                    let service =
-                        hyper::service::service_fn(move |request| answer(request, Arc::clone(&world)));
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        let tasks = serve(socket, move |request| answer(request, Arc::clone(&served)));
         let engine = Self { world, _tasks: tasks };
         containers.into_iter().for_each(|container| engine.put(container));
         engine
