@@ -127,13 +127,42 @@ impl Engine {
 async fn dial(host: String) -> std::io::Result<Box<dyn Pipe>> {
     match host.split_once("://") {
         Some(("unix", path)) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Some((_, address)) => Ok(Box::new(TcpStream::connect(address.trim_end_matches('/')).await?)),
+        Some((_, address)) => Ok(Box::new(TcpStream::connect(host_and_port(address)).await?)),
         None => Err(std::io::Error::other("not an address")),
     }
+}
+
+/// Where bollard connects to for what stands after `tcp://`: a URL's host and port, without its path, at port 80 if it
+/// names none (RFC 9110 section 4.2.1).
+fn host_and_port(address: &str) -> String {
+    let authority = address.split('/').next().unwrap_or_default();
+    // A colon inside brackets is one of an IPv6 address (RFC 3986 section 3.2.2).
+    let after_host = authority.rsplit(']').next().unwrap_or_default();
+    if after_host.contains(':') { authority.to_owned() } else { format!("{authority}:80") }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_and_port;
+
+    #[test]
+    fn an_address_is_read_as_a_url_is() {
+        for (address, wanted) in [
+            ("guard:2375", "guard:2375"),
+            ("guard:2375/", "guard:2375"),
+            ("guard:2375/a/path", "guard:2375"),
+            ("guard", "guard:80"),
+            ("guard/", "guard:80"),
+            ("[::1]:2375", "[::1]:2375"),
+            ("[::1]", "[::1]:80"),
+        ] {
+            assert_eq!(host_and_port(address), wanted, "{address}");
+        }
     }
 }
