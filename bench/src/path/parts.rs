@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use envoy_types::pb::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::config::core::v3::HttpProtocolOptions;
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption, HttpProtocolOptions};
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
@@ -55,7 +55,7 @@ struct Whole {
 }
 
 /// The first is all of it.
-pub(super) const ALL: [Part; 29] = [
+pub(super) const ALL: [Part; 30] = [
     part("all of it", |_| {}),
     part("the same again, to see the noise", |_| {}),
     part("no access log", |whole| whole.manager.access_log.clear()),
@@ -82,6 +82,20 @@ pub(super) const ALL: [Part; 29] = [
             && let Some(inner) = matching.extension_config.and_then(|inner| inner.typed_config)
         {
             *config = inner;
+        }
+    }),
+    part("its header by an expression of the route", |whole| {
+        whole.manager.http_filters.retain(|filter| filter.name != READS);
+        let by_method = "%CEL(request.method in ['GET', 'HEAD', 'OPTIONS'] ? 'reset' : '')%";
+        for route in whole.routes.virtual_hosts.iter_mut().flat_map(|host| &mut host.routes) {
+            route.request_headers_to_add.push(HeaderValueOption {
+                header: Some(HeaderValue {
+                    key: "x-envoy-retry-on".to_owned(),
+                    value: by_method.to_owned(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            });
         }
     }),
     part("no filters that are off", |whole| whole.manager.http_filters.retain(|filter| !filter.disabled)),
