@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::ordset::DiffItem;
+
 use crate::kind::Kind;
 use crate::resource::{Name, Resource};
 use crate::snapshot::{Section, SnapshotError};
@@ -116,27 +118,39 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What is new names clusters that are there, and what stayed names none that has gone.
+    /// What is new names clusters that are there, and what stayed names none that has gone. What was named before was
+    /// there before.
     fn check_references(&self) -> Result<(), SnapshotError> {
         let clusters = &self.sections[Kind::Cluster.index()];
         let gone: BTreeSet<&Name> =
             self.touched[Kind::Cluster.index()].iter().filter(|name| !clusters.contains_key(*name)).collect();
         for kind in [Kind::Listener, Kind::Route] {
-            let touched = &self.touched[kind.index()];
             for (name, resource) in &self.sections[kind.index()] {
-                let mut named = resource.references().clusters.iter();
-                let dangling = if touched.contains(name) {
-                    named.find(|cluster| !clusters.contains_key(*cluster))
-                } else if gone.is_empty() {
-                    None
-                } else {
-                    named.find(|cluster| gone.contains(cluster))
-                };
+                let named = &resource.references().clusters;
+                let taken = gone.iter().copied().find(|cluster| named.contains(*cluster));
+                let dangling = taken.or_else(|| {
+                    let newly = self.touched[kind.index()].contains(name).then(|| self.newly_named(resource));
+                    newly.into_iter().flatten().find(|cluster| !clusters.contains_key(*cluster))
+                });
                 if let Some(cluster) = dangling.map(Arc::clone) {
                     return Err(SnapshotError::DanglingCluster { kind, name: Arc::clone(name), cluster });
                 }
             }
         }
         Ok(())
+    }
+
+    /// The clusters that `resource` names, and what had its name before did not.
+    fn newly_named<'r>(&self, resource: &'r Resource) -> Vec<&'r Name> {
+        let named = &resource.references().clusters;
+        let Some(before) = self.before[resource.kind().index()].get(resource.name()) else {
+            return named.iter().collect();
+        };
+        let changes = before.references().clusters.diff(named);
+        let added = |change| match change {
+            DiffItem::Add(name) => Some(name),
+            _ => None,
+        };
+        changes.filter_map(added).collect()
     }
 }

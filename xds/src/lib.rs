@@ -77,13 +77,15 @@ pub mod session;
 mod snapshot;
 mod source;
 mod subscription;
+mod virtual_hosts;
 mod wire;
 
 pub use clients::{ClientStream, Clients, Progress};
 pub use kind::Kind;
 pub use metrics::{EVENT_BUCKETS, Metrics};
 pub use references::References;
-pub use resource::{EncodedVirtualHost, Name, Resource, Version};
+pub use resource::{Name, Resource, Version};
 pub use service::{ServeError, ServeOptions, XdsService, listen, serve};
 pub use snapshot::{Section, Snapshot, SnapshotError};
 pub use source::{SnapshotReceiver, SnapshotSource};
+pub use virtual_hosts::{EncodedVirtualHost, EncodedVirtualHosts};

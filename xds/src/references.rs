@@ -17,6 +17,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProx
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier as TcpCluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use envoy_types::pb::google::protobuf::Any;
+use imbl::OrdSet;
 use prost::Message;
 
 use crate::resource::Name;
@@ -24,8 +25,9 @@ use crate::resource::Name;
 /// The names a resource refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
-    /// Clusters that a route or a listener sends requests to.
-    pub clusters: BTreeSet<Name>,
+    /// Clusters that a route or a listener sends requests to. A route configuration of many hosts shares them with the one
+    /// before it.
+    pub clusters: OrdSet<Name>,
     /// Route configurations that a listener asks for.
     pub routes: BTreeSet<Name>,
     /// Secrets that a listener asks for: certificates it serves.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::kind::Kind;
 use crate::protobuf;
 use crate::references::{self, References};
+use crate::virtual_hosts::EncodedVirtualHost;
 
 /// The version of a resource: a hash of its bytes.
 ///
@@ -40,6 +41,20 @@ impl Version {
         Self::of(&bytes)
     }
 
+    /// The part of a resource in the version of its section, which is the sum of them: that of the next section is known
+    /// from what changed.
+    pub(crate) fn in_section(resource: &Arc<Resource>) -> u64 {
+        Self::of_list([resource]).0
+    }
+
+    /// The version of a section that had this one, without `gone` and with `come`.
+    pub(crate) const fn of_section(self, gone: u64, come: u64) -> Self {
+        Self(self.0.wrapping_sub(gone).wrapping_add(come))
+    }
+
+    /// The version of a section without resources.
+    pub(crate) const EMPTY_SECTION: Self = Self(0);
+
     /// The version of what these are the versions of, in the order given.
     pub(crate) fn of_versions(versions: &[Self]) -> Self {
         Self::of(&versions.iter().flat_map(|version| version.0.to_le_bytes()).collect::<Vec<_>>())
@@ -60,12 +75,6 @@ impl fmt::Debug for Version {
 
 /// The name of a resource, shared between the snapshot and every session.
 pub type Name = Arc<str>;
-
-/// The numbers of the first fields of a route configuration.
-const NAME: u32 = 1;
-const VIRTUAL_HOSTS: u32 = 2;
-/// The one map of several entries that is written every day: in a virtual host its routes, and what those say to filters.
-const FILTER_CONFIGS: [u32; 2] = [3, 13];
 
 /// Where the maps are in an assignment: `endpoints.lb_endpoints.metadata.filter_metadata.value.fields`.
 const ENDPOINT_METADATA: [u32; 6] = [2, 2, 3, 1, 2, 1];
@@ -94,19 +103,39 @@ impl Resource {
     }
 
     fn of_body(kind: Kind, name: &str, body: &[u8], references: References) -> Self {
-        let version = Version::of(body);
-        let version_text = version.to_string();
-        let any_len = protobuf::field_len(1, kind.type_url().len()) + protobuf::field_len(2, body.len());
-        let len = protobuf::field_len(1, version_text.len())
+        Self::of_written(kind, name, body.len(), references, |entry| entry.extend_from_slice(body))
+    }
+
+    /// The resource whose body, of `body_len` bytes, is what `write` adds: where that is long, it is written once.
+    pub(crate) fn of_written(
+        kind: Kind,
+        name: &str,
+        body_len: usize,
+        references: References,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
+        // As long as any version's text; what it says is known when the body is there.
+        let unknown = Version::EMPTY_SECTION.to_string();
+        let any_len = protobuf::field_len(1, kind.type_url().len()) + protobuf::field_len(2, body_len);
+        let len = protobuf::field_len(1, unknown.len())
             + protobuf::field_len(2, any_len)
             + protobuf::field_len(3, name.len());
         let mut entry = Vec::with_capacity(len);
-        protobuf::put_field(&mut entry, 1, version_text.as_bytes());
+        protobuf::put_field(&mut entry, 1, unknown.as_bytes());
+        let version_text = entry.len() - unknown.len()..entry.len();
         protobuf::put_header(&mut entry, 2, any_len);
         let any = entry.len()..entry.len() + any_len;
         protobuf::put_field(&mut entry, 1, kind.type_url().as_bytes());
-        protobuf::put_field(&mut entry, 2, body);
-        let body = any.end - body.len()..any.end;
+        protobuf::put_header(&mut entry, 2, body_len);
+        let body = entry.len()..entry.len() + body_len;
+        write(&mut entry);
+        debug_assert_eq!(
+            entry.len(),
+            body.end,
+            "the body of {kind} {name:?} is as long as it was said to be"
+        );
+        let version = Version::of(&entry[body.clone()]);
+        entry[version_text].copy_from_slice(version.to_string().as_bytes());
         protobuf::put_field(&mut entry, 3, name.as_bytes());
         Self { kind, name: name.into(), version, entry: entry.into(), any, body, references }
     }
@@ -188,60 +217,9 @@ impl From<&Listener> for Resource {
 
 impl From<&RouteConfiguration> for Resource {
     fn from(routes: &RouteConfiguration) -> Self {
-        let hosts: Vec<EncodedVirtualHost> =
-            routes.virtual_hosts.iter().map(EncodedVirtualHost::from).collect();
+        let hosts = routes.virtual_hosts.iter().map(EncodedVirtualHost::from).enumerate().collect();
         let rest = RouteConfiguration { virtual_hosts: Vec::new(), ..routes.clone() };
         Self::of_virtual_hosts(&rest, &hosts)
-    }
-}
-
-/// A virtual host as it stands in an encoded route configuration: whoever has thousands of them, of which few change, keeps
-/// them, and puts the next configuration together with [`Resource::of_virtual_hosts`].
-#[derive(Debug, Clone)]
-pub struct EncodedVirtualHost {
-    /// The field, with its header.
-    field: Bytes,
-    /// The clusters it names.
-    clusters: Arc<[Name]>,
-}
-
-impl From<&VirtualHost> for EncodedVirtualHost {
-    fn from(host: &VirtualHost) -> Self {
-        let mut body = host.encode_to_vec();
-        if host.routes.iter().any(|route| route.typed_per_filter_config.len() > 1) {
-            protobuf::sort_map(&mut body, &FILTER_CONFIGS);
-        }
-        let mut field = Vec::with_capacity(protobuf::field_len(VIRTUAL_HOSTS, body.len()));
-        protobuf::put_field(&mut field, VIRTUAL_HOSTS, &body);
-        let clusters = references::of_virtual_host(host).clusters.into_iter().collect();
-        Self { field: field.into(), clusters }
-    }
-}
-
-impl Resource {
-    /// The route configuration `rest`, with `hosts` before the virtual hosts that it has itself: the same bytes as if it were
-    /// encoded whole.
-    #[must_use]
-    pub fn of_virtual_hosts<'h>(
-        rest: &RouteConfiguration,
-        hosts: impl IntoIterator<Item = &'h EncodedVirtualHost>,
-    ) -> Self {
-        let mut references = references::of_routes(rest);
-        let own: Vec<EncodedVirtualHost> = rest.virtual_hosts.iter().map(EncodedVirtualHost::from).collect();
-        let mut body = Vec::new();
-        if !rest.name.is_empty() {
-            protobuf::put_field(&mut body, NAME, rest.name.as_bytes());
-        }
-        let mut add = |host: &EncodedVirtualHost| {
-            body.extend_from_slice(&host.field);
-            references.clusters.extend(host.clusters.iter().cloned());
-        };
-        hosts.into_iter().for_each(&mut add);
-        own.iter().for_each(add);
-        // The numbers of all other fields are higher, and fields are written in the order of their numbers.
-        let others = RouteConfiguration { name: String::new(), virtual_hosts: Vec::new(), ..rest.clone() };
-        body.extend_from_slice(&others.encode_to_vec());
-        Self::of_body(Kind::Route, &rest.name, &body, references)
     }
 }
 

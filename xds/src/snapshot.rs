@@ -22,7 +22,7 @@ pub struct Snapshot {
     sections: [Section; Kind::ALL.len()],
     /// The names in each section, for those who ask for all of them by name.
     names: [OrdSet<Name>; Kind::ALL.len()],
-    /// The version of each section.
+    /// The version of each section: the same for the same resources, whatever led to them.
     versions: [Version; Kind::ALL.len()],
     version: Version,
     predecessor: Option<Version>,
@@ -33,7 +33,7 @@ pub struct Snapshot {
 
 impl Default for Snapshot {
     fn default() -> Self {
-        let versions = [Version::of(&[]); Kind::ALL.len()];
+        let versions = [Version::EMPTY_SECTION; Kind::ALL.len()];
         Self {
             sections: Default::default(),
             names: Default::default(),
@@ -119,16 +119,17 @@ impl Snapshot {
         let (sections, changed) = draft.finish()?;
         let (mut names, mut versions) = (self.names.clone(), self.versions);
         for kind in Kind::ALL {
-            let (section, changed) = (&sections[kind.index()], &changed[kind.index()]);
-            for name in changed {
-                if section.contains_key(name) {
+            let (before, section) = (&self.sections[kind.index()], &sections[kind.index()]);
+            let part = |resource: Option<&Arc<Resource>>| resource.map_or(0, Version::in_section);
+            let version = &mut versions[kind.index()];
+            for name in &changed[kind.index()] {
+                let (old, new) = (before.get(name), section.get(name));
+                *version = version.of_section(part(old), part(new));
+                if new.is_some() {
                     names[kind.index()].insert(Arc::clone(name));
                 } else {
                     names[kind.index()].remove(name);
                 }
-            }
-            if !changed.is_empty() {
-                versions[kind.index()] = Version::of_list(section.values());
             }
         }
         Ok(Self {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
-use xds_server::{EncodedVirtualHost, Kind, Name, Resource, Snapshot, SnapshotError};
+use xds_server::{EncodedVirtualHost, EncodedVirtualHosts, Kind, Name, Resource, Snapshot, SnapshotError};
 
 use crate::model::{Host, Service, Site, Topology};
 use crate::policies::EntryName;
 use crate::translate::{self, EdgeOptions};
 
-/// What each of the containers' hosts answers, encoded.
+/// What each of the containers' hosts answers, encoded, at each entry point of HTTP.
 #[derive(Debug, Clone, Default)]
-pub(super) struct VirtualHosts(OrdMap<Site, EncodedVirtualHost>);
+pub(super) struct VirtualHosts(OrdMap<EntryName, EncodedVirtualHosts<Host>>);
 
 /// What was served last, and what it was made of.
 pub(super) struct Last<'a> {
@@ -81,8 +81,9 @@ fn connections(topology: &Topology, edge: &EdgeOptions) -> impl Iterator<Item = 
 
 /// The routes of each entry point of HTTP.
 fn routes(topology: &Topology, edge: &EdgeOptions, hosts: &VirtualHosts) -> Vec<Resource> {
+    let none = EncodedVirtualHosts::default();
     let of_entry = |entry: &EntryName| {
-        let own = hosts.0.iter().filter(|(site, _)| site.entry == *entry).map(|(_, host)| host);
+        let own = hosts.0.get(entry).unwrap_or(&none);
         Resource::of_virtual_hosts(&translate::routes_frame(topology, edge, entry), own)
     };
     translate::http_entries(topology).map(of_entry).collect()
@@ -90,13 +91,15 @@ fn routes(topology: &Topology, edge: &EdgeOptions, hosts: &VirtualHosts) -> Vec<
 
 impl VirtualHosts {
     fn of(topology: &Topology) -> Self {
+        let mut hosts = Self::default();
         let sites = topology.hosts.keys().filter(|site| !topology.policies.is_tcp(&site.entry));
-        Self(sites.map(|site| (site.clone(), encoded(topology, site))).collect())
+        sites.for_each(|site| hosts.put(topology, site));
+        hosts
     }
 
     /// Those of `new`, of which these are those of `old`. A wildcard is part of what the hosts below it answer.
     fn follow(&self, old: &Topology, new: &Topology) -> Self {
-        let mut hosts = self.0.clone();
+        let mut hosts = self.clone();
         for change in old.hosts.diff(&new.hosts) {
             let (DiffItem::Add(site, _)
             | DiffItem::Update { new: (site, _), .. }
@@ -108,15 +111,22 @@ impl VirtualHosts {
                 return Self::of(new);
             }
             if new.hosts.contains_key(site) {
-                hosts.insert(site.clone(), encoded(new, site));
+                hosts.put(new, site);
             } else {
                 hosts.remove(site);
             }
         }
-        Self(hosts)
+        hosts
     }
-}
 
-fn encoded(topology: &Topology, site: &Site) -> EncodedVirtualHost {
-    EncodedVirtualHost::from(&translate::virtual_host(topology, site))
+    fn put(&mut self, topology: &Topology, site: &Site) {
+        let host = EncodedVirtualHost::from(&translate::virtual_host(topology, site));
+        self.0.entry(Arc::clone(&site.entry)).or_default().insert(site.host.clone(), host);
+    }
+
+    fn remove(&mut self, site: &Site) {
+        if let Some(hosts) = self.0.get_mut(&site.entry) {
+            hosts.remove(&site.host);
+        }
+    }
 }

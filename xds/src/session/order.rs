@@ -9,9 +9,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use imbl::OrdSet;
 use tokio::time::Instant;
 
 use crate::kind::Kind;
+use crate::references::References;
 use crate::resource::{Name, Resource};
 use crate::snapshot::Snapshot;
 
@@ -23,27 +25,26 @@ use super::{Protocol, Scope, Session};
 #[derive(Debug, Default)]
 struct InUse {
     names: HashSet<Name>,
+    /// The same, as what names them has them: thousands of clusters, of which few are asked for.
+    sets: Vec<OrdSet<Name>>,
     /// The client has something of which nobody here knows what it refers to.
     anything: bool,
 }
 
 impl InUse {
     fn contains(&self, name: &Name) -> bool {
-        self.anything || self.names.contains(name)
+        self.anything || self.names.contains(name) || self.sets.iter().any(|set| set.contains(name))
     }
 
     fn is_empty(&self) -> bool {
-        !self.anything && self.names.is_empty()
+        !self.anything && self.names.is_empty() && self.sets.iter().all(OrdSet::is_empty)
     }
 
     /// Adds what all resources of `ledger` refer to: those the client has, is being sent, or may have taken in.
-    fn add<'r, I>(&mut self, ledger: &'r Ledger, names: impl Fn(&'r Resource) -> I)
-    where
-        I: IntoIterator<Item = &'r Name>,
-    {
+    fn add(&mut self, ledger: &Ledger, mut take: impl FnMut(&mut Self, &References)) {
         for (_, held) in ledger.held.iter(&ledger.subscription) {
             match held.known() {
-                Some(resource) => self.names.extend(names(resource).into_iter().cloned()),
+                Some(resource) => take(self, resource.references()),
                 // What a client brought along from an earlier stream.
                 None => self.anything = true,
             }
@@ -53,7 +54,7 @@ impl InUse {
             .iter()
             .flat_map(|outstanding| outstanding.steps.values().chain(outstanding.let_go.values()));
         let steps = sent.chain(ledger.doubted.values().flatten());
-        self.names.extend(steps.flatten().flat_map(|resource| names(resource)).cloned());
+        steps.flatten().for_each(|resource| take(self, resource.references()));
     }
 }
 
@@ -117,18 +118,21 @@ impl Session {
         }
     }
 
-    /// Those of `clusters` that this client has asked for, and not acknowledged. What it refused will not come, and
-    /// what it never asked for it may get elsewhere (gRPC asks for the clusters after the routes).
-    fn clusters_to_come<'a>(&self, clusters: impl IntoIterator<Item = &'a Name>) -> Vec<Name> {
+    /// Those of `clusters`, all in the newest snapshot, that this client has asked for, and not acknowledged. What it refused
+    /// will not come, and what it never asked for it may get elsewhere (gRPC asks for the clusters after the routes).
+    fn clusters_to_come(&self, clusters: &OrdSet<Name>) -> Vec<Name> {
         let ledger = self.ledger(Kind::Cluster);
         if !ledger.seen {
             return Vec::new();
         }
         let has = |name: &Name| ledger.held(name).is_some() && !ledger.may_have_dropped(name);
         let to_come = |name: &&Name| {
-            ledger.subscription.covers(name) && !has(name) && !ledger.parked.contains_key(*name)
+            clusters.contains(*name)
+                && ledger.subscription.covers(name)
+                && !has(name)
+                && !ledger.parked.contains_key(*name)
         };
-        clusters.into_iter().filter(to_come).cloned().collect()
+        ledger.in_motion().filter(to_come).cloned().collect()
     }
 
     /// What the client may be using of one type.
@@ -137,23 +141,23 @@ impl Session {
         match kind {
             Kind::Cluster => {
                 for kind in [Kind::Listener, Kind::Route] {
-                    in_use.add(self.ledger(kind), |resource| &resource.references().clusters);
+                    in_use.add(self.ledger(kind), |all, one| all.sets.push(one.clusters.clone()));
                 }
                 // A client that came back speaks of its clusters first; its routes may still name any of them.
                 in_use.anything |= self.ledger(kind).resumed && self.is_unheard_of_routes();
             }
             Kind::Route => {
                 let listeners = self.ledger(Kind::Listener);
-                in_use.add(listeners, |listener| &listener.references().routes);
+                in_use.add(listeners, |all, one| all.names.extend(one.routes.iter().cloned()));
                 // It refused all it heard on this stream: those it had before may still use any routes.
                 in_use.anything |= listeners.told == Told::Refused;
             }
             Kind::Endpoint => {
-                in_use.add(self.ledger(Kind::Cluster), |cluster| &cluster.references().assignment);
+                in_use.add(self.ledger(Kind::Cluster), |all, one| all.names.extend(one.assignment.clone()));
             }
             Kind::Secret => {
                 let listeners = self.ledger(Kind::Listener);
-                in_use.add(listeners, |listener| &listener.references().secrets);
+                in_use.add(listeners, |all, one| all.names.extend(one.secrets.iter().cloned()));
                 in_use.anything |= listeners.told == Told::Refused;
             }
             Kind::Listener => {}
@@ -190,6 +194,12 @@ impl Session {
 }
 
 impl Ledger {
+    /// The names of which the client may not have what the newest snapshot says. A name can be among them twice.
+    fn in_motion(&self) -> impl Iterator<Item = &Name> {
+        let outstanding = self.outstanding.iter().flat_map(|outstanding| outstanding.steps.keys());
+        self.unsettled.iter().chain(outstanding).chain(self.doubted.keys())
+    }
+
     /// Whether the client was told to drop `name`, whatever the newest snapshot says, and has not accepted that, or
     /// has not accepted what it was told since.
     fn may_have_dropped(&self, name: &Name) -> bool {
