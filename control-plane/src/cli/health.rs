@@ -19,11 +19,11 @@ use tonic_health::pb::health_client::HealthClient;
 )]
 pub(super) struct Health {
     /// The control plane to ask (grpc.health.v1).
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18000")]
+    #[arg(long, env = "PORTOLAN_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1:18000")]
     address: String,
 
-    /// Ask this URL instead; anything but 200 is a failure.
-    #[arg(long, value_name = "URL", conflicts_with = "address")]
+    /// Ask this URL, and no control plane; anything but 200 is a failure.
+    #[arg(long, value_name = "URL")]
     http: Option<String>,
 
     /// How long to wait for an answer.

@@ -1,11 +1,14 @@
 //! A control plane, an engine that it watches, and a client that takes what it is given.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use envoy_types::pb::google::rpc::Status;
 use portolan::publish::Publisher;
 use portolan::recording::Target;
 use portolan::runtime::{Config, Source, serve};
@@ -16,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use xds_server::Kind;
 
+use crate::docker;
 use crate::support;
 use crate::support::engine::container;
 use crate::support::living::Living;
@@ -23,15 +27,21 @@ use crate::support::living::Living;
 /// Far longer than any step takes; only a step that never comes waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The service whose cluster the client refuses.
+const REFUSED: &str = "shop/refused";
+
 pub(crate) struct Plane {
     pub(crate) address: SocketAddr,
-    pub(crate) engine: Living,
+    /// Where the client's own pages are.
+    pub(crate) edge: SocketAddr,
+    pub(crate) engine: Arc<Living>,
     /// Where the engine is.
     pub(crate) docker_host: String,
-    /// Where it keeps a recording.
+    /// Where it keeps a recording, and its last view; and where `docker` is stood in for.
     pub(crate) folder: tempfile::TempDir,
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
+    _stand_ins: [JoinSet<()>; 2],
 }
 
 impl Plane {
@@ -39,14 +49,16 @@ impl Plane {
     pub(crate) async fn start(files: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("docker.sock");
-        let engine = Living::at(
+        let engine = Arc::new(Living::at(
             &socket,
             match files {
                 "api" => of_this_system(),
                 "plan" => of_a_small_shop(),
                 _ => of_a_shop(),
             },
-        );
+        ));
+        let commands = docker::commands(&folder.path().join("commands.sock"), Arc::clone(&engine));
+        let (edge, pages) = docker::envoy(Arc::clone(&engine));
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let record = Target { folder: folder.path().join("recording"), limit: 1 << 20, policies: None };
         let docker_host = format!("unix://{}", socket.display());
@@ -58,7 +70,7 @@ impl Plane {
             source: Source::Docker(docker_host.clone()),
             publisher: Publisher::new(support::options(), support::edge()),
             policies: None,
-            state_file: None,
+            state_file: Some(folder.path().join("view")),
             max_view_age: Duration::from_secs(180),
             record: Some(record),
         };
@@ -68,7 +80,20 @@ impl Plane {
         let (ready, mut is_ready) = mpsc::channel(1);
         tasks.spawn(client(address, ready));
         tokio::time::timeout(PATIENCE, is_ready.recv()).await.unwrap().unwrap();
-        Self { address, engine, docker_host, folder, stop, tasks }
+        tokio::time::timeout(PATIENCE, exists(&folder.path().join("view"))).await.unwrap();
+        Self { address, edge, engine, docker_host, folder, stop, tasks, _stand_ins: [commands, pages] }
+    }
+
+    /// Something changes, for those who follow.
+    pub(crate) fn change(&self) {
+        self.engine.change_all(|it| it["State"]["Health"] = json!({"Status": "healthy"}));
+        self.engine.tell_all("health_status: healthy");
+    }
+
+    /// Something comes that the client refuses.
+    pub(crate) fn be_refused(&self) {
+        let labels = [("portolan.host", "refused.localhost")];
+        self.engine.start(replica("shop", "refused", 1, "shop_edge", "172.20.0.9", &labels));
     }
 
     pub(crate) async fn stop(mut self) {
@@ -78,7 +103,13 @@ impl Plane {
     }
 }
 
-/// Takes everything, and acknowledges it, as an Envoy does.
+async fn exists(path: &Path) {
+    while !path.exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Takes everything but one, and acknowledges it, as an Envoy does.
 async fn client(address: SocketAddr, ready: mpsc::Sender<()>) -> anyhow::Result<()> {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
     let channel = loop {
@@ -114,9 +145,13 @@ async fn client(address: SocketAddr, ready: mpsc::Sender<()>) -> anyhow::Result<
                 .send(DeltaDiscoveryRequest { type_url, resource_names_subscribe, ..Default::default() })
                 .await?;
         }
+        let is_refused = answer.type_url == Kind::Cluster.type_url()
+            && answer.resources.iter().any(|cluster| cluster.name == REFUSED);
         let acknowledged = DeltaDiscoveryRequest {
             type_url: answer.type_url.clone(),
             response_nonce: answer.nonce,
+            error_detail: is_refused
+                .then(|| Status { message: format!("no {REFUSED} here"), ..Default::default() }),
             ..Default::default()
         };
         requests.send(acknowledged).await?;

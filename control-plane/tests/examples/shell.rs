@@ -6,7 +6,6 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 
 use regex::Regex;
-use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
@@ -16,12 +15,24 @@ use crate::plane::{PATIENCE, Plane};
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
   "compose exec control-plane "*) shift 3; exec "$@" ;;
+  # It is run while the control plane is away.
+  "compose run --rm --no-deps control-plane "*)
+    shift 5; PORTOLAN_ADDRESS=127.0.0.1:1 PORTOLAN_STATE="$PLANE/view" exec portolan "$@" ;;
   "compose "*"logs "*) cat "$FILES/access.log" ;;
-  "compose up -d" | "compose build "* | "stop "*) ;;
+  "compose up -d" | "compose build "*) ;;
+  "compose --ansi "*" ps "* | "compose --ansi "*" up "* | "inspect "* | "stop "* | "rm "*)
+    exec curl --silent --show-error --fail-with-body --unix-socket "$PLANE/commands.sock" --data-raw "$*" http://docker/ ;;
   "compose "*) exit 1 ;;
   *) echo "docker $* is not stood in for" >&2; exit 125 ;;
 esac
 "#;
+/// Programs that print at once only where they print to a terminal, as who types an example does.
+const JQ: &str = "#!/bin/sh\nPATH=/usr/local/bin:/usr/bin:/bin exec jq --unbuffered \"$@\"\n";
+
+/// What is somebody else's on this machine, and stood in for: Envoy's own pages,
+const ENVOY: &str = "http://127.0.0.1:9901";
+/// and where manual pages are installed.
+const MANUAL: &str = "/usr/local/share/man/man1";
 
 /// A home, a folder with files, and programs.
 pub(crate) struct Sandbox<'p> {
@@ -56,6 +67,7 @@ impl<'p> Sandbox<'p> {
             std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(0o755)).unwrap();
         };
         script("bin/docker", DOCKER);
+        script("bin/jq", JQ);
         script("here/run-the-tests", "#!/bin/sh\n");
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples/files").join(files);
         for entry in std::fs::read_dir(own).unwrap() {
@@ -69,22 +81,31 @@ impl<'p> Sandbox<'p> {
     /// Runs `command`, whose output begins like `shows` where that is known.
     pub(crate) async fn run(&self, command: &str, shows: Option<&[String]>) -> Ran {
         let at = |path: &str| self.folder.path().join(path).display().to_string();
-        let script = format!("fpath=('' \"$HOME/zsh\")\n{command}");
+        let mut script = format!("fpath=('' \"$HOME/zsh\")\n{command}");
+        for (here, there) in
+            [(ENVOY, format!("http://{}", self.plane.edge)), (MANUAL, "\"$HOME/man1\"".to_owned())]
+        {
+            script = script.replace(here, &there);
+        }
         let mut bash = Command::new("bash");
         bash.args(["-c", &script]).current_dir(at("here")).stdin(Stdio::null()).kill_on_drop(true);
         bash.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         bash.env_clear().env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", at("bin")));
         bash.env("HOME", at("home")).env("FILES", at("here")).env("LANG", "C.UTF-8");
         bash.env("PORTOLAN_ADDRESS", self.plane.address.to_string());
-        bash.env("DOCKER_HOST", &self.plane.docker_host);
+        bash.env("DOCKER_HOST", &self.plane.docker_host).env("PLANE", self.plane.folder.path());
+        bash.env("PORTOLAN_EDGE", format!("http://{}", self.plane.edge));
         // Two control planes on one port would be one too many.
         bash.env("PORTOLAN_LISTEN", "127.0.0.1:0").env("PORTOLAN_HTTP_LISTEN", "127.0.0.1:0");
         let mut child = bash.spawn().unwrap();
         let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (mut printed, mut told) = (Vec::new(), Vec::new());
         if command.contains("portolan watch") || command.contains("portolan serve") {
-            self.plane.engine.change_all(|it| it["State"]["Health"] = json!({"Status": "healthy"}));
-            self.plane.engine.tell_all("health_status: healthy");
+            if command.contains("\"refused\"") {
+                self.plane.be_refused();
+            } else {
+                self.plane.change();
+            }
             let is_enough = |printed: &[u8], told: &[u8]| match shows {
                 Some(shows) => check(shows, &String::from_utf8_lossy(printed)).is_ok(),
                 None => !printed.is_empty() || !told.is_empty(),
@@ -140,8 +161,12 @@ impl Ran {
             || self.told.starts_with("error: ")
             || self.told.contains("not stood in for")
             || self.told.contains("not found")
+            || self.told.contains("jq: ")
         {
             return Err(all());
+        }
+        if self.status.is_none() && self.printed.is_empty() && self.told.is_empty() {
+            return Err("it printed nothing".to_owned());
         }
         let shows = shows.unwrap_or_default();
         let seen = if self.printed.is_empty() { &self.told } else { &self.printed };

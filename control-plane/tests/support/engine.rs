@@ -19,7 +19,7 @@ pub(crate) fn engine(socket: &Path, containers: Vec<Value>) -> JoinSet<()> {
 }
 
 /// Answers on a socket, in the place of the one that may be there, until it is dropped.
-pub(super) fn serve<A, F, B>(socket: &Path, answer: A) -> JoinSet<()>
+pub(crate) fn serve<A, F, B>(socket: &Path, answer: A) -> JoinSet<()>
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,

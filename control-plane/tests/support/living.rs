@@ -59,6 +59,10 @@ impl Living {
         self.world.containers.send_modify(|all| all.values_mut().for_each(change));
     }
 
+    pub(crate) fn containers(&self) -> Vec<Value> {
+        self.world.containers.borrow().values().cloned().collect()
+    }
+
     pub(crate) fn tell_all(&self, action: &str) {
         let ids: Vec<String> = self.world.containers.borrow().keys().cloned().collect();
         ids.iter().for_each(|id| self.tell(action, id, None));

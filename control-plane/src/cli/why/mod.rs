@@ -31,7 +31,7 @@ use saved::LastView;
                   be asked; 2 where the command is wrong.\n\n    portolan why shop-frontend-2\n    portolan why shop/web\n    \
                   portolan why shop.localhost/cart\n    portolan why --method POST --header 'x-canary: yes' http://shop.localhost/cart\n    \
                   docker compose exec control-plane portolan why frontend\n    \
-                  docker compose run --rm --no-deps control-plane why frontend      (from the last view)"
+                  docker compose run --rm --no-deps control-plane why frontend   # from the last view"
 )]
 pub(super) struct Why {
     /// A container, a service, a host, or a URL: frontend-2, shop/web, shop.localhost, http://shop.localhost/cart?a=b.
