@@ -1,6 +1,7 @@
 //! Our reading of Compose files beside that of `docker compose config`, over every file of `tests/compose` and `tests/lint`.
 //!
-//! Where there is no Compose each is reported as ignored, with the reason; `REQUIRE_DOCKER=1` makes that a failure.
+//! Where there is no Compose each is reported as ignored, with the reason; `REQUIRE_DOCKER=1` makes that a failure. Those with what the
+//! Compose that is there is too old for are ignored as well.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -31,10 +32,12 @@ fn main() -> ExitCode {
             ));
         }
     }
-    let Err(reason) = compose() else {
-        let trials =
-            trials.into_iter().map(|(name, check, folder)| Trial::test(name, move || check(&folder)));
-        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    let reason = match compose() {
+        Ok(version) => {
+            let trials = trials.into_iter().map(|(name, check, folder)| trial(&name, check, folder, version));
+            return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+        }
+        Err(reason) => reason,
     };
     if std::env::var("REQUIRE_DOCKER").is_ok_and(|value| value == "1") {
         eprintln!("REQUIRE_DOCKER=1, and there is no Docker Compose: {reason}");
@@ -43,6 +46,21 @@ fn main() -> ExitCode {
     eprintln!("SKIPPED: there is no Docker Compose to compare with: {reason}");
     let trials = trials.into_iter().map(|(name, ..)| Trial::test(name, || Ok(())).with_ignored_flag(true));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// The first Compose that knows `label_file`.
+const LABEL_FILES: (u32, u32) = (2, 32);
+
+fn trial(name: &str, check: Check, folder: PathBuf, (major, minor): (u32, u32)) -> Trial {
+    let names_label_files = |entry: std::fs::DirEntry| {
+        std::fs::read_to_string(entry.path()).is_ok_and(|text| text.contains("label_file:"))
+    };
+    let needs = std::fs::read_dir(&folder).unwrap().any(|entry| names_label_files(entry.unwrap()));
+    if needs && (major, minor) < LABEL_FILES {
+        let name = format!("{name} (Compose {major}.{minor} knows no label_file)");
+        return Trial::test(name, || Ok(())).with_ignored_flag(true);
+    }
+    Trial::test(name, move || check(&folder))
 }
 
 type Check = fn(&Path) -> Result<(), Failed>;
@@ -58,14 +76,16 @@ fn folders() -> Vec<PathBuf> {
     all
 }
 
-/// Whether Compose v2 is there. No engine is needed.
-fn compose() -> Result<(), String> {
+/// Which Compose is there, if it is 2 or later. No engine is needed.
+fn compose() -> Result<(u32, u32), String> {
     let output = Command::new("docker").args(["compose", "version", "--short"]).stdin(Stdio::null()).output();
     let output = output.map_err(|error| error.to_string())?;
     let version = String::from_utf8_lossy(&output.stdout);
-    let is_v2 = output.status.success()
-        && version.trim().trim_start_matches('v').starts_with(|c| ('2'..='9').contains(&c));
-    if is_v2 { Ok(()) } else { Err(format!("{version}{}", String::from_utf8_lossy(&output.stderr))) }
+    let mut numbers = version.trim().trim_start_matches('v').split('.').map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major @ 2..)), Some(Ok(minor))) if output.status.success() => Ok((major, minor)),
+        _ => Err(format!("{version}{}", String::from_utf8_lossy(&output.stderr))),
+    }
 }
 
 /// The files that a case names, else those that are there under the names of a project.

@@ -131,7 +131,7 @@ impl ComposeFiles {
             };
             let reason = format!("{}; {}", mistake.reason, mistake.fix);
             let (line, column) = mistake.place.unwrap_or((1, 1));
-            let source = Source { path: path.clone(), text };
+            let source = Source { path: path.clone(), text, is_label_file: false };
             Error::at(Place::at(source, line, column), reason)
         })
     }

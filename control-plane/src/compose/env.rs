@@ -1,6 +1,7 @@
 //! The variables that Compose files may ask for: those of the environment, then those of `.env`. Pure.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::interpolate::interpolate;
 
@@ -39,13 +40,13 @@ impl Environment {
     #[must_use]
     pub fn with_file(&self, text: &str) -> Self {
         let mut all = self.clone();
-        for (name, value, is_literal) in lines(text) {
+        for Line { name, value, quote, .. } in lines(text) {
             if self.get(name).is_some() {
                 continue;
             }
-            let value = match is_literal {
-                true => value,
-                false => interpolate(&value, &|name| all.get(name).map(str::to_owned)).text,
+            let value = match quote {
+                Some('\'') => value,
+                _ => interpolate(&value, &|name| all.get(name).map(str::to_owned)).text,
             };
             all.0.insert(name.to_owned(), value);
         }
@@ -53,39 +54,61 @@ impl Environment {
     }
 }
 
-/// Name and value of each variable of an env file, and whether it is to be taken as it is written. A line that sets nothing is
-/// passed over; Compose knows what is wrong with it.
-fn lines(text: &str) -> Vec<(&str, String, bool)> {
+/// One line of an env file that sets something, or several where its value goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line<'t> {
+    pub(crate) name: &'t str,
+    /// Where the name stands, in bytes.
+    pub(crate) name_at: Range<usize>,
+    /// After escapes, and before variables are replaced.
+    pub(crate) value: String,
+    /// Where the value stands with its quotes, in bytes.
+    pub(crate) value_at: Range<usize>,
+    /// The quote it is written in, if it is in one; a value in single ones has no variables.
+    pub(crate) quote: Option<char>,
+}
+
+/// The lines of an env file that set something, as Compose reads them. A line that sets nothing is passed over; Compose knows what is
+/// wrong with it.
+pub(crate) fn lines(text: &str) -> Vec<Line<'_>> {
     let mut found = Vec::new();
-    let mut rest = text.trim_start_matches('\u{feff}');
-    while !rest.is_empty() {
-        let end = rest.find('\n').map_or(rest.len(), |end| end + 1);
-        let line = rest[..end].trim();
-        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-        let split = line.find(['=', ':']).filter(|_| !line.starts_with('#'));
-        let Some(at) = split else {
-            rest = &rest[end..];
-            continue;
-        };
-        let (name, value) = (line[..at].trim_end(), line[at + 1..].trim_start());
-        match value.chars().next().filter(|quote| matches!(quote, '\'' | '"')) {
-            Some(quote) => {
-                // It may go on over several lines.
-                let from = rest.find(quote).map_or(end, |at| at + 1);
-                let (value, after) = quoted(&rest[from..], quote);
-                found.push((name, value, quote == '\''));
-                let after = from + after;
-                let next = rest[after..].find('\n').map_or(rest.len(), |end| after + end + 1);
-                rest = &rest[next..];
-            }
-            None => {
-                let value = value.split(" #").next().unwrap_or_default().trim_end();
-                found.push((name, if value.starts_with('#') { "" } else { value }.to_owned(), false));
-                rest = &rest[end..];
-            }
+    let mut at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    while at < text.len() {
+        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+        // From `at` on: what is left of the line.
+        let skip = |at: usize| end - text[at..end].trim_start().len();
+        at = skip(at);
+        if text[at..end].starts_with("export ") {
+            at = skip(at + "export ".len());
         }
+        let line = &text[at..end];
+        if let Some(sign) = line.find(['=', ':']).filter(|_| !line.starts_with('#')) {
+            let name = line[..sign].trim_end();
+            let name_at = at..at + name.len();
+            let (value, value_at, quote) = value(text, skip(at + sign + 1)..end);
+            at = value_at.end;
+            found.push(Line { name, name_at, value, value_at, quote });
+        }
+        at = text[at..].find('\n').map_or(text.len(), |end| at + end + 1);
     }
     found
+}
+
+/// The value that begins in `line`, where it stands, and in which quotes; in quotes it may go on over several lines.
+fn value(text: &str, line: Range<usize>) -> (String, Range<usize>, Option<char>) {
+    let start = line.start;
+    let rest = &text[line];
+    match rest.chars().next().filter(|quote| matches!(quote, '\'' | '"')) {
+        Some(quote) => {
+            let (value, length) = quoted(&text[start + 1..], quote);
+            (value, start..start + 1 + length, Some(quote))
+        }
+        None => {
+            let value = rest.split(" #").next().unwrap_or_default().trim_end();
+            let value = if value.starts_with('#') { "" } else { value };
+            (value.to_owned(), start..start + value.len(), None)
+        }
+    }
 }
 
 /// What stands before the closing quote, and where it ends; all of `text` where there is none.
@@ -95,13 +118,14 @@ fn quoted(text: &str, quote: char) -> (String, usize) {
     while let Some((at, c)) = chars.next() {
         match c {
             _ if c == quote => return (value, at + 1),
-            '\\' if quote == '"' => match chars.next() {
-                Some((_, 'n')) => value.push('\n'),
-                Some((_, 'r')) => value.push('\r'),
-                Some((_, 't')) => value.push('\t'),
+            '\\' => match chars.next() {
+                Some((_, c)) if c == quote => value.push(c),
+                Some((_, 'n')) if quote == '"' => value.push('\n'),
+                Some((_, 'r')) if quote == '"' => value.push('\r'),
+                Some((_, 't')) if quote == '"' => value.push('\t'),
                 // An escaped dollar is none for the variables, which read two as one.
-                Some((_, '$')) => value.push_str("$$"),
-                Some((_, c @ ('"' | '\\'))) => value.push(c),
+                Some((_, '$')) if quote == '"' => value.push_str("$$"),
+                Some((_, '\\')) if quote == '"' => value.push('\\'),
                 Some((_, c)) => value.extend(['\\', c]),
                 None => value.push('\\'),
             },
@@ -128,5 +152,24 @@ mod tests {
             ["shell", "", "a#b", "two\nlines", "1\nn!"]
         );
         assert_eq!(all.get("nothing"), None);
+    }
+    #[test]
+    fn each_line_knows_where_it_stands() {
+        let text = "\u{feff}# a=b\nexport A = one # two\n  B: \"x\ny\" z\nC='it\\'s $D'\nno\nE=\nF=é";
+        let found = lines(text);
+        let seen: Vec<(&str, &str, &str)> = found
+            .iter()
+            .map(|line| (&text[line.name_at.clone()], &text[line.value_at.clone()], line.value.as_str()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("A", "one", "one"),
+                ("B", "\"x\ny\"", "x\ny"),
+                ("C", "'it\\'s $D'", "it's $D"),
+                ("E", "", ""),
+                ("F", "é", "é")
+            ]
+        );
     }
 }

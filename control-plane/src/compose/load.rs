@@ -10,7 +10,7 @@ use super::env::Environment;
 use super::interpolate::interpolate;
 use super::merge::{in_one_form, merge, value_mut};
 use super::tree::{Grower, Kind, Place, Source, Text, Tree, with_variables};
-use super::{Error, yaml};
+use super::{Error, label_file, yaml};
 
 /// What `include` brings into a project.
 const RESOURCES: [&str; 5] = ["services", "networks", "volumes", "configs", "secrets"];
@@ -72,11 +72,12 @@ pub fn load(asked: &Asked, read: &Read<'_>) -> Result<Loaded, Error> {
     let name = name(asked, &directory, &environment, read)?;
     let known: Environment = [(NAME.to_owned(), name.clone())].into_iter().collect();
     let environment = environment.and(&known);
-    let tree = Loader { read, environment: &environment, files: BTreeMap::new() }.all(&asked.files, 0)?;
+    let mut tree = Loader { read, environment: &environment, files: BTreeMap::new() }.all(&asked.files, 0)?;
+    label_file::bring_in(&mut tree, &asked.files, &directory, read)?;
     Ok(Loaded { name, directory, tree, environment })
 }
 
-fn parent(path: &Path) -> PathBuf {
+pub(super) fn parent(path: &Path) -> PathBuf {
     path.parent().map(Path::to_owned).unwrap_or_default()
 }
 
@@ -151,7 +152,7 @@ impl Loader<'_> {
             return Ok(Arc::clone(documents));
         }
         let text = (self.read)(path).map_err(|error| Error::of_file(path, &error))?;
-        let source = Arc::new(Source { path: path.to_owned(), text });
+        let source = Arc::new(Source { path: path.to_owned(), text, is_label_file: false });
         let file = yaml::parse(&source.text).map_err(|error| {
             let place = Place { source: Arc::clone(&source), span: error.span };
             Error::at(place, error.reason)
@@ -284,7 +285,8 @@ impl Loader<'_> {
             let env_files = item.get("env_file").map(several).unwrap_or_default();
             let environment = environment(self.environment, &env_files, &directory, self.read)?;
             let mut loader = Loader { read: self.read, environment: &environment, files: BTreeMap::new() };
-            let included = loader.all(&paths, depth + 1).map_err(|error| error.seen_from(&item.place))?;
+            let mut included = loader.all(&paths, depth + 1).map_err(|error| error.seen_from(&item.place))?;
+            label_file::bring_in(&mut included, &paths, &directory, self.read)?;
             import(tree, &included)?;
         }
         Ok(())

@@ -14,6 +14,11 @@ pub(super) fn in_one_form(root: &mut Tree) {
                 as_map(value, key == "labels");
             }
         }
+        // Those of a service that is extended, or of a file before, come first.
+        if let Some(files) = value_mut(service, "label_file").filter(|files| files.text().is_some()) {
+            let one = Tree { tag: Tag::None, ..files.clone() };
+            files.kind = Kind::List(vec![one]);
+        }
         for (outer, inner) in [("deploy", "labels"), ("build", "labels")] {
             if let Some(value) = value_mut(service, outer).and_then(|outer| value_mut(outer, inner)) {
                 as_map(value, true);

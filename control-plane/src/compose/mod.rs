@@ -1,7 +1,7 @@
 //! Compose files, as Compose resolves them, and where in them everything stands. Pure; what is to be read is asked of the caller.
 //!
 //! ```text
-//! file --> yaml (as it is written) --> tree (aliases, merge keys, variables) --> load (include, extends, override) --> project
+//! file --> yaml (as it is written) --> tree (aliases, merge keys, variables) --> load (include, extends, override, label files) --> project
 //! ```
 //!
 //! These are the common parts of the Compose file reference, and of them what matters to routing. Where Compose is there its own
@@ -10,6 +10,7 @@
 pub mod dockerfile;
 pub mod env;
 pub mod interpolate;
+mod label_file;
 pub mod load;
 mod merge;
 pub mod project;

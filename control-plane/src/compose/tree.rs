@@ -17,6 +17,8 @@ pub struct Source {
     pub path: PathBuf,
     /// What stands in it.
     pub text: String,
+    /// Whether it is a label file, whose variables are its own labels; else it is a Compose file.
+    pub is_label_file: bool,
 }
 
 /// Where something stands.
@@ -32,7 +34,7 @@ impl Place {
     /// A file as a whole, which is where its first line begins.
     #[must_use]
     pub fn of_file(path: &Path) -> Self {
-        let source = Source { path: path.to_owned(), text: String::new() };
+        let source = Source { path: path.to_owned(), text: String::new(), is_label_file: false };
         Self { source: Arc::new(source), span: Span { line: 1, column: 1, ..Span::default() } }
     }
 

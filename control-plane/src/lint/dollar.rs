@@ -8,6 +8,7 @@ use crate::compose::load::Loaded;
 use crate::compose::project::{Label, Service};
 
 const DOUBLE: &str = "write $$ where a dollar is meant";
+const QUOTE: &str = "write $$ where a dollar is meant, or the value in single quotes";
 
 /// What Compose refuses to read, in any value.
 pub(super) fn anywhere(loaded: &Loaded) -> Vec<Finding> {
@@ -28,7 +29,10 @@ pub(super) fn anywhere(loaded: &Loaded) -> Vec<Finding> {
             let Outcome::Required(why) = &reference.outcome else { continue };
             let why = if why.is_empty() { String::new() } else { format!(": {why}") };
             let reason = format!("the variable {} must be set, and is not{why}", reference.name);
-            let fix = format!("set {}, in the environment or in .env", reference.name);
+            let fix = match place.source.is_label_file {
+                true => format!("{DOUBLE}: what can be set here are other labels of the file"),
+                false => format!("set {}, in the environment or in .env", reference.name),
+            };
             tell(&VARIABLE, &reference.at, reason, fix);
         }
     }
@@ -42,6 +46,10 @@ pub(super) fn of(service: &Service, prefix: &str) -> Vec<Finding> {
         let references = label.text.variables.iter().flat_map(|read| &read.references);
         for reference in references.filter(|reference| reference.outcome == Outcome::Missing) {
             let name = &reference.name;
+            let fix = match label.place.source.is_label_file {
+                true => QUOTE.to_owned(),
+                false => format!("{DOUBLE}; else set {name}, or say what stands for it: ${{{name}:-value}}"),
+            };
             findings.push(Finding {
                 rule: &DOLLAR,
                 level: Level::Error,
@@ -49,7 +57,7 @@ pub(super) fn of(service: &Service, prefix: &str) -> Vec<Finding> {
                 service: Some(service.name.clone()),
                 label: Some(key.clone()),
                 reason: format!("Compose takes this for the variable {name}, which is not set, and puts nothing in its place"),
-                fix: format!("{DOUBLE}; else set {name}, or say what stands for it: ${{{name}:-value}}"),
+                fix,
             });
         }
     }

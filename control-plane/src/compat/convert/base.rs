@@ -1,13 +1,13 @@
-//! What a service has from elsewhere: from the service that it extends, in this file or another one, and from its env files
-//! (Compose file reference, "extends", "env_file").
+//! What a service has from elsewhere: from the service that it extends, in this file or another one, from its env files and from its
+//! label files (Compose file reference, "extends", "env_file", "label_file").
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::services::{said, together};
-use super::{Variables, nginx, yaml};
+use super::{Variables, nginx, traefik, yaml};
 use crate::compat::note::{Kind, Note};
-use crate::compose::env::Environment;
+use crate::compose::env::{Environment, Line, lines};
 use crate::compose::load::Read;
 use crate::compose::yaml::{Node, Span};
 
@@ -29,6 +29,8 @@ pub(super) struct Around<'r> {
 pub(super) struct Base {
     /// Labels, with stand-ins for variables.
     pub(super) labels: BTreeMap<String, String>,
+    /// Labels of label files: less than any `labels`.
+    pub(super) of_label_files: BTreeMap<String, String>,
     /// What `environment` of extended services says.
     pub(super) environment: BTreeMap<String, String>,
     /// What env files say: less than any `environment`.
@@ -52,7 +54,7 @@ impl Base {
             // Compose takes no such file; what each of them says itself is all there is.
             base = Self { notes: base.notes, ..Self::default() };
         }
-        let keys = ["extends", "env_file"]
+        let keys = ["extends", "env_file", "label_file"]
             .map(|key| node.entries().iter().find(|entry| entry.key.text() == Some(key)));
         base.key = keys.into_iter().flatten().map(|entry| entry.key.span).min_by_key(|span| span.start);
         base
@@ -60,7 +62,8 @@ impl Base {
 
     /// Whether a label or a variable comes from elsewhere.
     pub(super) fn has(&self, name: &str) -> bool {
-        [&self.labels, &self.environment, &self.of_files].iter().any(|all| all.contains_key(name))
+        let all = [&self.labels, &self.of_label_files, &self.environment, &self.of_files];
+        all.iter().any(|all| all.contains_key(name))
     }
 
     fn add(&mut self, node: &Node, around: Around<'_>, variables: &mut Variables<'_>, depth: usize) {
@@ -73,6 +76,13 @@ impl Base {
                 Ok(text) => self.env_file(&path, &text, variables),
                 Err(_) if !is_required => {}
                 Err(error) => self.notes.push(unreadable("env_file", &path, &error.to_string())),
+            }
+        }
+        for path in label_files(node) {
+            let path = around.beside(&path);
+            match (around.read)(&path) {
+                Ok(text) => self.label_file(&path, &text, variables),
+                Err(error) => self.notes.push(unreadable("label_file", &path, &error.to_string())),
             }
         }
     }
@@ -116,10 +126,24 @@ impl Base {
         };
         take("labels", &mut self.labels);
         take("environment", &mut self.environment);
-        let own = std::mem::take(&mut self.of_files);
+        let own = [&mut self.of_files, &mut self.of_label_files].map(std::mem::take);
         self.add(node, around, variables, depth + 1);
         // The files of the base come first, and so count less.
-        self.of_files.extend(own);
+        for (all, own) in [&mut self.of_files, &mut self.of_label_files].into_iter().zip(own) {
+            all.extend(own);
+        }
+    }
+
+    fn label_file(&mut self, path: &Path, text: &str, variables: &mut Variables<'_>) {
+        for Line { name, value, quote, .. } in lines(text) {
+            let is_open = quote != Some('\'') && value.replace("$$", "").contains('$');
+            if is_open && (traefik::is_traefiks(name) || nginx::is_label(name)) {
+                self.notes.push(unreadable(name, path, "its value is made of other labels"));
+            } else if !is_open {
+                let value = if quote == Some('\'') { value.replace('$', "$$") } else { value };
+                self.of_label_files.insert(name.to_owned(), variables.hide(&value));
+            }
+        }
     }
 
     fn env_file(&mut self, path: &Path, text: &str, variables: &mut Variables<'_>) {
@@ -154,6 +178,12 @@ fn env_files(node: &Node) -> Vec<(PathBuf, bool)> {
     };
     let several = said.items().iter().filter_map(|item| one(item));
     several.chain(one(said)).collect()
+}
+
+/// The label files of a service.
+fn label_files(node: &Node) -> Vec<PathBuf> {
+    let Some(said) = node.get("label_file") else { return Vec::new() };
+    said.items().iter().filter_map(|item| item.text()).chain(said.text()).map(PathBuf::from).collect()
 }
 
 fn unreadable(label: &str, path: &Path, why: &str) -> Note {

@@ -86,7 +86,8 @@ impl<'a> Edits<'a> {
         };
         let base = &service.base;
         // What this file says is converted where it stands.
-        let labels = base.labels.iter().filter(|(name, _)| base.local.is_none() && is_label(name));
+        let labels = base.labels.iter().filter(|_| base.local.is_none());
+        let labels = labels.chain(&base.of_label_files).filter(|(name, _)| is_label(name));
         let variables = base.of_files.iter().chain(&base.environment).filter(|(name, _)| is_variable(name));
         let of_base = labels.chain(variables).next();
         inherited

@@ -64,7 +64,7 @@ pub struct Placed {
     pub note: Note,
 }
 
-/// Converts `text`. What it extends and its env files are asked of `read`, by the paths that stand in it.
+/// Converts `text`. What it extends, its env files and its label files are asked of `read`, by the paths that stand in it.
 ///
 /// # Errors
 ///

@@ -31,7 +31,7 @@ pub(super) struct Service<'a> {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) variables: Option<Section<'a>>,
     pub(super) inherited_variables: Vec<Entry>,
-    /// What comes from the service that it extends, and from its env files.
+    /// What comes from the service that it extends, and from its env files and label files.
     pub(super) base: Base,
 }
 
@@ -87,7 +87,7 @@ fn service<'a>(
         is_ours: false,
         is_of_nginx: false,
         node,
-        labels: over(&[&base.labels], together(&section, &inherited)),
+        labels: over(&[&base.of_label_files, &base.labels], together(&section, &inherited)),
         section,
         inherited,
         environment: over(

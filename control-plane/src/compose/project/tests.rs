@@ -173,3 +173,50 @@ fn what_compose_prints_stands_and_the_files_say_where() {
         (vec![80], "shop_default")
     );
 }
+
+/// As compose-go 2.4 reads them (`WithServicesLabelsResolved`, package `dotenv`).
+#[test]
+fn labels_of_label_files_lie_below_those_that_stand_in_the_service() {
+    let project = project(&[
+        (
+            "s/compose.yml",
+            "include: [api/compose.yml]\nservices:\n  one:\n    label_file: a.labels\n    labels: {b: own, empty: }\n  two:\n    label_file: [a.labels, ../b.labels]\n  three:\n    extends: {file: base/base.yml, service: base}\n    label_file: ../b.labels\n  none: {label_file: [], labels: {x: y}}\n",
+        ),
+        (
+            "s/a.labels",
+            "# a\na=1\nb = two words # and a comment\nexport empty=no\nq=\"a \\\"q\\\" \\\\ $$ \\$a ${a}\"\ns='$a \\n'\nmade=${a}-$b-${no:-d}\ntwice=1\ntwice=2\ny: z\n",
+        ),
+        ("s/../b.labels", "b=later\nof-a=${a:-none}\nlong=\"two\nlines\"\n"),
+        ("s/base/base.yml", "services:\n  base:\n    label_file: base.labels\n    labels: {own: base}\n"),
+        ("s/base/base.labels", "own=file\nb=base\nbase=yes\n"),
+        ("s/api/compose.yml", "services:\n  api: {label_file: api.labels}\n"),
+        ("s/api/api.labels", "portolan.host=api.localhost\n"),
+    ]);
+    let of_a = ["made=1-two words-d", "q=a \"q\" \\ $ $a 1", "s=$a \\n", "twice=2", "y=z"];
+    assert_eq!(labels(&project, "one"), [&["a=1", "b=own", "empty="], &of_a[..]].concat());
+    assert_eq!(
+        labels(&project, "two"),
+        [
+            "a=1",
+            "b=later",
+            "empty=no",
+            "long=two\nlines",
+            of_a[0],
+            "of-a=1",
+            of_a[1],
+            of_a[2],
+            "twice=2",
+            "y=z"
+        ]
+    );
+    assert_eq!(
+        labels(&project, "three"),
+        ["b=later", "base=yes", "long=two\nlines", "of-a=none", "own=base"]
+    );
+    assert_eq!(labels(&project, "none"), ["x=y"]);
+    let host = &project.services["api"].labels["portolan.host"];
+    assert_eq!(
+        (shown(&host.key), shown(&host.place), host.place.source.path.as_path()),
+        ("1:1 portolan.host".into(), "1:15 api.localhost".into(), Path::new("s/api/api.labels"))
+    );
+}
