@@ -1,6 +1,8 @@
 //! Which route takes a request, and why the others do not: what Envoy decides with the routes it was given, said in
 //! words. Pure; the tests of the whole system hold it against a real Envoy.
 
+pub mod connection;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

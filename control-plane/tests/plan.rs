@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan::admin::Inspect;
+use portolan::model::Options;
 use portolan::overrides::Overrides;
+use portolan::policies;
 use portolan::provider;
 use portolan::publish::Publisher;
 use portolan::sources::Sources;
@@ -34,7 +36,9 @@ const IN_JSON: &str = "a-label-changes";
 
 /// A server that answers as `portolan serve` does with these containers, until the tasks are dropped.
 async fn server(case: &Case) -> (SocketAddr, JoinSet<()>) {
-    let publisher = Publisher::new(support::options(), support::edge());
+    let policies = case.policies.as_deref().map(|text| Arc::new(policies::parse(text).unwrap()));
+    let options = Options { policies: policies.unwrap_or_default(), ..support::options() };
+    let publisher = Publisher::new(options, support::edge());
     let view = publisher.next(&Arc::new(support::inventory(&case.containers)), None).unwrap();
     let (outlet, inventories, freshness) = provider::port(Duration::from_secs(60));
     outlet.confirm(tokio::time::Instant::now());

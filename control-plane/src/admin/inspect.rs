@@ -10,13 +10,14 @@ use super::pb;
 use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
 use super::refusal::{invalid, no_view, not_found};
 use super::watch::Follower;
-use super::{changes, lists};
+use super::{changes, lists, policies};
 use crate::explain;
 use crate::model::{Absence, EndpointState, Service, Share};
 use crate::naming;
 use crate::overrides::Overrides;
 use crate::provider::Freshness;
 use crate::publish::View;
+use crate::recording::Hide;
 use crate::sources::Sources;
 
 /// Answers from the newest view.
@@ -24,13 +25,15 @@ use crate::sources::Sources;
 pub struct Inspect {
     sources: Sources,
     dashboard_host: String,
+    /// One for all answers, so that two of them can be compared.
+    hide: Hide,
 }
 
 impl Inspect {
     /// The service over all that `sources` see; ready for a tonic router.
     #[must_use]
     pub fn service(sources: Sources, dashboard_host: String) -> InspectServiceServer<Self> {
-        InspectServiceServer::new(Self { sources, dashboard_host })
+        InspectServiceServer::new(Self { sources, dashboard_host, hide: Hide::new("") })
     }
 
     fn view(&self) -> Result<Arc<View>, Status> {
@@ -104,6 +107,14 @@ impl InspectService for Inspect {
         request: Request<pb::WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
         Ok(Response::new(changes::follow(request.into_inner().past, &self.sources)))
+    }
+
+    async fn get_policies(
+        &self,
+        _: Request<pb::GetPoliciesRequest>,
+    ) -> Result<Response<pb::GetPoliciesResponse>, Status> {
+        let view = self.view()?;
+        Ok(Response::new(policies::to_message(&view.model.topology.policies, &self.hide)))
     }
 }
 
@@ -263,7 +274,7 @@ mod tests {
             freshness,
             timeline: Timeline::default(),
         };
-        let inspect = Inspect { sources, dashboard_host: "d".to_owned() };
+        let inspect = Inspect { sources, dashboard_host: "d".to_owned(), hide: Hide::new("") };
         let ask = async || {
             inspect.get_view(Request::new(pb::GetViewRequest::default())).await.map(Response::into_inner)
         };

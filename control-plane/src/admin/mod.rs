@@ -8,6 +8,7 @@ mod control;
 mod health;
 mod inspect;
 mod lists;
+pub mod policies;
 mod reflection;
 mod refusal;
 mod watch;

@@ -48,7 +48,8 @@ pub(super) struct ComposeFiles {
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     profiles: Vec<String>,
 
-    /// The policies file of the control plane, where it has one: entry points, hosts of projects, defaults (docs/policies.md).
+    /// The policies file of the control plane, where it has one: entry points, hosts of projects, defaults (docs/policies.md). To `plan` the
+    /// control plane itself says them.
     #[arg(long, env = "PORTOLAN_POLICIES", value_name = "FILE")]
     policies: Option<PathBuf>,
 
@@ -117,15 +118,15 @@ impl ComposeFiles {
         }
     }
 
-    /// What the policies file says.
+    /// What the policies file says, if one is named.
     ///
     /// # Errors
     ///
     /// It cannot be read, or has a mistake in it: the first one.
-    pub(super) fn policies(&self) -> Result<Arc<Policies>, Error> {
-        let Some(path) = &self.policies else { return Ok(Arc::default()) };
+    pub(super) fn policies(&self) -> Result<Option<Arc<Policies>>, Error> {
+        let Some(path) = &self.policies else { return Ok(None) };
         let text = read(path).map_err(|error| Error::of_file(path, &error))?;
-        policies::parse(&text).map(Arc::new).map_err(|mistakes| {
+        policies::parse(&text).map(|policies| Some(Arc::new(policies))).map_err(|mistakes| {
             let Some(mistake) = mistakes.into_iter().next() else {
                 return Error::at(Place::of_file(path), "it is wrong");
             };

@@ -58,7 +58,7 @@ impl Lint {
                     model: model::Options {
                         label_prefix: self.label_prefix,
                         reserved_host: self.dashboard_host,
-                        policies,
+                        policies: policies.unwrap_or_default(),
                     },
                     profiles: self.files.active(&resolved.loaded),
                     proxy_networks: self.proxy_networks.into_iter().collect(),

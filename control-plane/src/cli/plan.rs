@@ -1,6 +1,7 @@
 //! `portolan plan`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::compose_files::{ComposeFiles, read};
 use super::connection::ControlPlane;
 use crate::admin::pb;
+use crate::admin::policies::from_message;
 use crate::lint::exposed;
 use crate::plan::{self, Running, Settings};
 
@@ -55,14 +57,22 @@ impl Plan {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let policies = self.files.policies().map_err(|error| anyhow!("{error}"))?;
         let resolved = self.files.resolve().await.map_err(|error| anyhow!("{error}"))?;
-        let client = self.control_plane.inspect()?.max_decoding_message_size(LONGEST_ANSWER);
-        let view = { client }.get_view(pb::GetViewRequest { containers: true }).await;
-        let view = view.map_err(|status| self.control_plane.told(&status))?.into_inner();
+        let told = |status: tonic::Status| self.control_plane.told(&status);
+        let mut client = self.control_plane.inspect()?.max_decoding_message_size(LONGEST_ANSWER);
+        let view = client.get_view(pb::GetViewRequest { containers: true }).await;
+        let view = view.map_err(told)?.into_inner();
         ensure!(
             !view.label_prefix.is_empty(),
             "the control plane at {} is older than this command",
             self.control_plane.address
         );
+        let policies = match policies {
+            Some(policies) => policies,
+            None => {
+                let policies = client.get_policies(pb::GetPoliciesRequest {}).await.map_err(told)?;
+                Arc::new(from_message(policies.into_inner()))
+            }
+        };
         let settings =
             Settings { profiles: self.files.active(&resolved.loaded), remove_orphans: self.remove_orphans };
         let ports = |service: &_| exposed(service, &resolved.loaded, &read);

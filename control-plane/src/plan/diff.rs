@@ -159,7 +159,10 @@ impl<'a> Sides<'a> {
         let interrupted = self.now.topology.services.values().filter(is_interrupted);
         let told = interrupted.map(|service| {
             let name = &service.name;
-            format!("{name}: all its containers are made anew, and until one is healthy it answers 503; `portolan rollout` avoids that")
+            let mut routes = self.now.topology.routes_in_order().filter(|(_, route)| route.service == *name);
+            let is_tcp = routes.all(|(_, route)| route.matches.is_connection);
+            let what = if is_tcp { "its connections are closed" } else { "it answers 503" };
+            format!("{name}: all its containers are made anew, and until one is healthy {what}; `portolan rollout` avoids that")
         });
         told.collect()
     }

@@ -7,6 +7,7 @@
 //!
 //! What cannot be known is guessed, and the plan says what.
 
+mod chains;
 mod diff;
 mod requests;
 mod running;
@@ -45,7 +46,8 @@ pub struct Plan {
     pub endpoints: Changes<Endpoint>,
     /// Shares of requests of the versions of services.
     pub weights: Changes<Weight>,
-    /// Envoy's listeners. They depend on the control plane's settings alone, so no container changes one.
+    /// Envoy's listeners, by name. Those of HTTP depend on the control plane's settings alone, so no container changes one; services of
+    /// TCP stand in theirs.
     pub listeners: Changes<String>,
     /// Requests that something else answers than now.
     pub requests: Vec<Elsewhere>,
@@ -200,6 +202,7 @@ pub fn of(
     // Who has a route keeps it, as long as it asks for it.
     let then = model::build(&inventory, &running.options, Some(&now));
     guesses.extend(running.differs(&now.topology));
+    let chains = chains::Chains::of(&now.topology, &then.topology);
     let sides = diff::Sides { running, inventory: &inventory, now: &now, then: &then, new: &new };
     Plan {
         project: project.name.clone(),
@@ -207,11 +210,11 @@ pub fn of(
         services: sides.services(),
         endpoints: sides.endpoints(),
         weights: sides.weights(),
-        listeners: Changes::default(),
+        listeners: chains.listeners(),
         requests: requests::elsewhere(&now.topology, &then.topology, &running.options.reserved_host),
         problems: diff::missing(&then.problems, &now.problems),
         solved: diff::missing(&now.problems, &then.problems),
-        warnings: sides.interruptions(),
+        warnings: [sides.interruptions(), chains.interruptions()].concat(),
         guesses,
     }
 }

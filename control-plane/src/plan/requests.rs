@@ -1,11 +1,13 @@
-//! Which requests something else answers: for each route of either side one that it would take, decided as Envoy decides.
+//! Which requests something else answers, and which connections something else takes: for each route of either side one that it would
+//! take, decided as Envoy decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Elsewhere;
+use crate::matching::connection::taker;
 use crate::matching::{Outcome, Question, decide};
-use crate::model::{EndpointState, Host, Match, PathMatch, Site, TextMatch, Topology};
-use crate::policies::EntryPoint;
+use crate::model::{EndpointState, Host, Match, PathMatch, ServiceName, Site, TextMatch, Topology};
+use crate::policies::{EntryPoint, WEB};
 
 /// A name of which nobody has another one.
 const ANY: &str = "any";
@@ -18,13 +20,21 @@ pub(super) fn elsewhere(now: &Topology, then: &Topology, dashboard: &str) -> Vec
         .collect();
     let mut found: Vec<Elsewhere> = Vec::new();
     for (site, matches) in places {
+        if matches.is_connection {
+            let (before, after) = (taken(now, site), taken(then, site));
+            if before != after {
+                found.push(Elsewhere { request: site.connections(), now: before, then: after });
+            }
+            continue;
+        }
         let Some(mut question) = sample(&site.host, matches) else { continue };
         let entry = now.policies.entry_points.get(&site.entry);
         question.secure = entry.is_some_and(EntryPoint::is_secure);
         question.port = entry.and_then(EntryPoint::port);
         let answer = |topology: &Topology| answered(topology, dashboard, &question);
         let (before, after) = (answer(now), answer(then));
-        let request = format!("{site}{}", shown(matches));
+        let at = if &*site.entry == WEB { String::new() } else { format!(" at {}", site.entry) };
+        let request = format!("{}{}{at}", site.host, shown(matches));
         if before != after && found.iter().all(|other| other.request != request) {
             found.push(Elsewhere { request, now: before, then: after });
         }
@@ -41,17 +51,32 @@ fn shown(matches: &Match) -> String {
     }
 }
 
+/// Who takes the connections to a host of TCP.
+fn taken(topology: &Topology, site: &Site) -> String {
+    let name = match &site.host {
+        Host::Exact(name) => Some(name.clone()),
+        Host::Suffix(suffix) => Some(format!("{ANY}{suffix}")),
+        Host::Any => None,
+    };
+    match taker(topology, &site.entry, name.as_deref()) {
+        Some((_, route)) if is_ready(topology, &route.service) => route.service.to_string(),
+        Some((_, route)) => format!("closed ({} has no ready container)", route.service),
+        None => "closed".to_owned(),
+    }
+}
+
+fn is_ready(topology: &Topology, service: &ServiceName) -> bool {
+    let service = topology.services.get(service);
+    service.is_some_and(|it| it.endpoints.iter().any(|endpoint| endpoint.state == EndpointState::Ready))
+}
+
 fn answered(topology: &Topology, dashboard: &str, question: &Question) -> String {
     match decide(topology, dashboard, question).outcome {
         Outcome::Routed(route) if route.options.answer.is_some() => {
             format!("Envoy itself (route {})", route.name)
         }
         Outcome::Routed(route) => {
-            let service = topology.services.get(&route.service);
-            let is_ready = service.is_some_and(|service| {
-                service.endpoints.iter().any(|endpoint| endpoint.state == EndpointState::Ready)
-            });
-            if is_ready {
+            if is_ready(topology, &route.service) {
                 route.service.to_string()
             } else {
                 format!("503 ({} has no ready container)", route.service)
@@ -64,12 +89,8 @@ fn answered(topology: &Topology, dashboard: &str, question: &Question) -> String
     }
 }
 
-/// A request that a route for these takes, if nothing before it does; nothing where one cannot be told, as of a regular expression, and
-/// where it takes none (TCP).
+/// A request that a route for these takes, if nothing before it does; nothing where one cannot be told, as of a regular expression.
 fn sample(host: &Host, matches: &Match) -> Option<Question> {
-    if matches.is_connection {
-        return None;
-    }
     let host = match host {
         Host::Exact(name) => name.clone(),
         Host::Suffix(suffix) => format!("{ANY}{suffix}"),

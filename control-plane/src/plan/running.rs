@@ -57,7 +57,7 @@ impl Running {
         (!others.is_empty()).then(|| {
             format!(
                 "what is served is not only what the containers ask for now, but also what stood before (a mistake, or an older \
-                 claim; or a policies file that --policies does not name): {}; this plan goes by what they ask for",
+                 claim; or other policies than those of --policies): {}; this plan goes by what they ask for",
                 others.into_iter().collect::<Vec<_>>().join(", ")
             )
         })

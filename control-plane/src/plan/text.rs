@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::{Changes, Plan};
 use crate::policies::WEB;
 
+/// The path of what takes connections, as [`Match`](crate::model::Match) is printed.
+const TCP: &str = "TCP";
+
 pub(super) fn print(plan: &Plan) -> String {
     let mut text = String::new();
     let project = &plan.project;
@@ -15,9 +18,14 @@ pub(super) fn print(plan: &Plan) -> String {
     }
     section(&mut text, "routes", &plan.routes, |route| {
         let super::Route { host, entry_point, path, service, was, labels, .. } = route;
-        let at = if entry_point == WEB { String::new() } else { format!(" at {entry_point}") };
         let from = was.as_ref().map(|was| format!("{was} -> ")).unwrap_or_default();
-        (format!("{host}{at} {path} to {from}{service}"), self::labels(labels))
+        let what = match (path.as_str(), host.as_str(), entry_point.as_str()) {
+            (TCP, "*", entry) => format!("{TCP} at {entry}"),
+            (TCP, host, entry) => format!("{TCP} to {host} at {entry}"),
+            (path, host, WEB) => format!("{host} {path}"),
+            (path, host, entry) => format!("{host} at {entry} {path}"),
+        };
+        (format!("{what} to {from}{service}"), self::labels(labels))
     });
     section(&mut text, "services", &plan.services, |it| (it.service.clone(), labels(&it.labels)));
     section(&mut text, "endpoints", &plan.endpoints, |it| {

@@ -120,6 +120,11 @@ impl Hide {
         format!("hidden-{:016x}", self.hasher.hash_one(secret))
     }
 
+    /// What a policies file says where no label does, about the key of one.
+    pub(crate) fn default(&self, key: &str, value: &str) -> String {
+        self.value(key, value)
+    }
+
     /// The policies file without secrets.
     pub(super) fn policies(&self, name: &str, value: Value) -> Value {
         match value {
