@@ -40,6 +40,7 @@ pub(crate) fn to_message(policies: &Policies, hide: &Hide) -> pb::GetPoliciesRes
         defaults: defaults.collect(),
         projects: projects.collect(),
         access_log: access_log.into(),
+        buffer_bytes: policies.buffer_bytes,
     }
 }
 
@@ -77,6 +78,9 @@ pub(crate) fn from_message(told: pb::GetPoliciesResponse) -> Policies {
         PbAccessLog::Json | PbAccessLog::Unspecified => AccessLog::Json,
     };
     let mut policies = Policies { is_given: told.given, access_log, ..Policies::default() };
+    if told.buffer_bytes > 0 {
+        policies.buffer_bytes = told.buffer_bytes;
+    }
     policies.entry_points.extend(told.entry_points.into_iter().map(from_entry));
     policies.certificates = told.certificates.into_iter().map(from_certificate).collect();
     policies.auth = told.auth.into_iter().map(from_auth).collect();

@@ -1,19 +1,24 @@
 //! What the words mean together.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_saphyr::Location;
 
 use super::schema::{
     AuthWord, CertificateFiles, Entry, File, JwtWord, OneOrMore, Project, ProtocolWord, Word,
 };
-use super::{Auth, Carries, Certificate, EntryName, EntryPoint, Jwt, Keys, Mistake, Policies, WEB};
+use super::{
+    Auth, BUFFER_BYTES, Carries, Certificate, EntryName, EntryPoint, Jwt, Keys, Mistake, Policies, WEB,
+};
 use crate::model::Host;
 use crate::model::label;
 use serde_saphyr::Spanned;
 
 /// In place of a certificate's name: TLS passes through.
 const PASSTHROUGH: &str = "passthrough";
+/// Less is less than a page of memory, and more is for one connection what others have for all.
+const BUFFERS: RangeInclusive<u32> = 4 * 1024..=64 * 1024 * 1024;
 
 /// What a file says, or everything that is wrong with it.
 pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
@@ -27,6 +32,7 @@ pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
         auth: auth(file.auth, &mut mistakes),
         projects: projects(file.projects, &mut mistakes),
         access_log: file.access_log.into(),
+        buffer_bytes: file.buffers.map_or(BUFFER_BYTES, |size| buffers(size, &mut mistakes)),
         ..Policies::default()
     };
     policies.defaults = defaults(file.defaults, &policies, &mut mistakes);
@@ -40,6 +46,20 @@ impl Mistakes {
         let place = Some((at.line(), at.column()));
         self.0.push(Mistake { place, reason: reason.into(), fix: fix.into() });
     }
+}
+
+/// A size of which a connection can make use, and two of which a machine has the memory for each.
+fn buffers(size: Spanned<String>, mistakes: &mut Mistakes) -> u32 {
+    const FIX: &str = "write a size from 4KiB to 64MiB: buffers: 128KiB";
+    let (at, text) = (size.referenced, size.value);
+    let bytes = label::parse_size(&text).map_err(|(reason, _)| reason).and_then(|bytes| {
+        let bytes = u32::try_from(bytes).ok().filter(|bytes| BUFFERS.contains(bytes));
+        bytes.ok_or_else(|| "no connection works well with it".to_owned())
+    });
+    bytes.unwrap_or_else(|reason| {
+        mistakes.add(at, format!("buffers of {text:?}: {reason}"), FIX);
+        BUFFER_BYTES
+    })
 }
 
 fn entry_points(

@@ -37,6 +37,9 @@ pub const KEYS_PATH: &str = "/keys/";
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
+/// What [`Policies::buffer_bytes`] is where the file does not say (docs/adr/0022).
+pub const BUFFER_BYTES: u32 = 128 * 1024;
+
 /// The name of an entry point.
 pub type EntryName = Arc<str>;
 
@@ -57,6 +60,8 @@ pub struct Policies {
     pub projects: BTreeMap<String, Vec<Host>>,
     /// How requests are logged.
     pub access_log: AccessLog,
+    /// How many bytes Envoy holds of what one side of a connection sends and the other has not taken, before it reads no more.
+    pub buffer_bytes: u32,
 }
 
 /// What holds without a file.
@@ -70,6 +75,7 @@ impl Default for Policies {
             defaults: BTreeMap::new(),
             projects: BTreeMap::new(),
             access_log: AccessLog::default(),
+            buffer_bytes: BUFFER_BYTES,
         }
     }
 }

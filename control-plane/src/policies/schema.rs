@@ -18,6 +18,7 @@ pub(super) struct File {
     pub(super) defaults: BTreeMap<String, Spanned<Word>>,
     pub(super) projects: BTreeMap<String, Spanned<Project>>,
     pub(super) access_log: LogWord,
+    pub(super) buffers: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -21,7 +21,7 @@ fn a_file_that_says_nothing_is_as_none() {
 #[test]
 fn every_word_is_read() {
     let policies = parse(
-        "entry-points:\n  web: { published: 80 }\n  in: { listen: \"[::]:9000\", published: 90 }\nprojects:\n  shop: { hosts: [A.test, \"*.b.test\", \"*\"] }\ndefaults: { compress: true, max-connections: 7, timeout: 1m, response-header.x-a: b }\naccess-log: text\n",
+        "entry-points:\n  web: { published: 80 }\n  in: { listen: \"[::]:9000\", published: 90 }\nprojects:\n  shop: { hosts: [A.test, \"*.b.test\", \"*\"] }\ndefaults: { compress: true, max-connections: 7, timeout: 1m, response-header.x-a: b }\naccess-log: text\nbuffers: 64KiB\n",
     )
     .unwrap();
     assert_eq!(policies.entry_points["in"].listen, Some("[::]:9000".parse().unwrap()));
@@ -35,6 +35,7 @@ fn every_word_is_read() {
     );
     assert_eq!(policies.defaults["max-connections"], "7");
     assert_eq!(policies.access_log, AccessLog::Text);
+    assert_eq!(policies.buffer_bytes, 65_536);
 }
 
 #[test]
@@ -57,6 +58,9 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
             "3:21: \"https://b.test\" is a URL or has a path; write the host \"b.test\" alone",
         ),
         ("projects: { shop: {} }", "missing field"),
+        ("buffers: 64", "1:10: buffers of \"64\": a size has a unit; write a size from 4KiB to 64MiB"),
+        ("buffers: 1KiB", "1:10: buffers of \"1KiB\": no connection works well with it; write"),
+        ("buffers: 1GiB", "1:10: buffers of \"1GiB\": no connection works well with it; write"),
         (
             "defaults: { host: a }",
             "defaults.host: host is for a container to say, and for no other; write one of listen, tls",

@@ -39,7 +39,7 @@ pub(super) fn next(
             for change in last.topology.services.diff(&topology.services) {
                 match change {
                     DiffItem::Add(_, service) | DiffItem::Update { new: (_, service), .. } => {
-                        put.extend(of_service(service));
+                        put.extend(of_service(service, topology));
                     }
                     DiffItem::Remove(name, _) => {
                         let gone = [Kind::Cluster, Kind::Endpoint].map(|kind| (kind, Arc::clone(&name.0)));
@@ -56,7 +56,8 @@ pub(super) fn next(
         None => {
             let hosts = VirtualHosts::of(topology);
             let settled = translate::settled(edge, &topology.policies);
-            let mut all: Vec<Resource> = topology.services.values().flat_map(of_service).collect();
+            let mut all: Vec<Resource> =
+                topology.services.values().flat_map(|service| of_service(service, topology)).collect();
             all.extend(routes(topology, edge, &hosts));
             all.extend(settled.clusters.iter().map(Resource::from));
             all.extend(settled.listeners.iter().map(Resource::from));
@@ -68,8 +69,9 @@ pub(super) fn next(
     }
 }
 
-fn of_service(service: &Arc<Service>) -> [Resource; 2] {
-    [Resource::from(&translate::cluster(service)), Resource::from(&translate::assignment(service))]
+fn of_service(service: &Service, topology: &Topology) -> [Resource; 2] {
+    let cluster = translate::cluster(service, &topology.policies);
+    [Resource::from(&cluster), Resource::from(&translate::assignment(service))]
 }
 
 /// The listeners of TCP. They are few, and what is the same as before is not sent.

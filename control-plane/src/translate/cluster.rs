@@ -23,9 +23,9 @@ use envoy_types::pb::google::protobuf::{Struct, Value, value};
 
 use crate::model::options::{BackendOptions, Balance, Protocol};
 use crate::model::{Endpoint, EndpointState, Service};
+use crate::policies::Policies;
 
 use super::any::any;
-use super::listener::BUFFER_BYTES;
 use super::upstream::{health_check, http_options, transport};
 use super::{address, ads, duration, uint};
 
@@ -44,7 +44,7 @@ const MAX_EJECTION_TIME: Duration = Duration::from_secs(60);
 /// At most this share of the hosts: never the only one, and never most of them.
 const MAX_EJECTED_PERCENT: u32 = 50;
 
-pub(super) fn of_service(service: &Service) -> Cluster {
+pub(super) fn of_service(service: &Service, policies: &Policies) -> Cluster {
     let options = &*service.options;
     Cluster {
         name: service.name.to_string(),
@@ -71,7 +71,7 @@ pub(super) fn of_service(service: &Service) -> Cluster {
         // One that is gone is gone, whatever its health. And `close_connections_on_host_health_failure` stays off: to
         // Envoy a draining host is an unhealthy one, and what it is answering must be finished.
         ignore_health_on_host_removal: true,
-        per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
+        per_connection_buffer_limit_bytes: uint(policies.buffer_bytes),
         upstream_connection_options: Some(UpstreamConnectionOptions {
             tcp_keepalive: Some(TcpKeepalive {
                 keepalive_probes: uint(3),

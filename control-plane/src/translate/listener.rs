@@ -30,7 +30,6 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 const HEADERS_KIBIBYTES: u32 = 60;
 const HEADERS_COUNT: u32 = 100;
-pub(super) const BUFFER_BYTES: u32 = 32 * 1024;
 const HTTP2_STREAMS: u32 = 100;
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -55,7 +54,7 @@ fn http(edge: &EdgeOptions, name: &str, entry: &EntryPoint, policies: &Policies)
             transport_socket: tls::to_clients(entry, policies),
             ..Default::default()
         }],
-        per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
+        per_connection_buffer_limit_bytes: uint(policies.buffer_bytes),
         ..Default::default()
     }
 }

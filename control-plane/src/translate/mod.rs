@@ -109,7 +109,7 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
     listeners.extend(tcp_entries(topology).filter_map(|entry| tcp_listener(topology, edge, entry)));
     let services = || topology.services.values();
     Resources {
-        clusters: services().map(|service| cluster::of_service(service)).chain(clusters).collect(),
+        clusters: services().map(|service| cluster(service, &topology.policies)).chain(clusters).collect(),
         endpoints: services().map(|service| assignment(service)).collect(),
         listeners,
         routes: http_entries(topology).map(|entry| routes(topology, edge, entry)).collect(),
@@ -151,10 +151,10 @@ pub fn settled(edge: &EdgeOptions, policies: &Policies) -> Settled {
     Settled { clusters, listeners: listener::all(edge, policies) }
 }
 
-/// The cluster of a service.
+/// The cluster of a service; it depends on the service and settings alone.
 #[must_use]
-pub fn cluster(service: &Service) -> Cluster {
-    cluster::of_service(service)
+pub fn cluster(service: &Service, policies: &Policies) -> Cluster {
+    cluster::of_service(service, policies)
 }
 
 /// The endpoints of a service.

@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::config::core::v3::{CidrRange, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Identifier, Set};
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac as Rules, permission};
+use envoy_types::pb::envoy::config::route::v3::FilterConfig;
 use envoy_types::pb::envoy::config::route::v3::RateLimit as Descriptors;
 use envoy_types::pb::envoy::config::route::v3::rate_limit::Action as DescriptorAction;
 use envoy_types::pb::envoy::config::route::v3::rate_limit::action::{ActionSpecifier, RemoteAddress};
@@ -66,6 +67,10 @@ pub(super) fn configs(options: &RouteOptions) -> HashMap<String, Any> {
     }
     if let Some(sticky) = options.sticky.as_ref().filter(|_| options.answer.is_none()) {
         on(filters::SESSION, any(&session(sticky)));
+    }
+    // What is tried again whatever it does, or never, needs nobody to ask which it is.
+    if options.answer.is_none() && !options.retries.tells_reads_apart() {
+        on(filters::READS, any(&FilterConfig { disabled: true, ..Default::default() }));
     }
     configs
 }

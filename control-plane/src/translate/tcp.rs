@@ -18,7 +18,7 @@ use envoy_types::pb::envoy::r#type::v3::hash_policy::{PolicySpecifier, SourceIp}
 use prost::{Message, Name};
 
 use super::any::any;
-use super::listener::{BUFFER_BYTES, listen_address};
+use super::listener::listen_address;
 use super::{EdgeOptions, access_log, action, per_route, tls, uint};
 use crate::model::options::HashKey;
 use crate::model::{Host, Route, Site, Topology};
@@ -52,7 +52,7 @@ pub(super) fn listener(topology: &Topology, edge: &EdgeOptions, name: &EntryName
         address: Some(listen_address(entry.listen.unwrap_or(edge.listen))),
         filter_chains: chains,
         listener_filters: entry.is_secure().then(inspector).into_iter().collect(),
-        per_connection_buffer_limit_bytes: uint(BUFFER_BYTES),
+        per_connection_buffer_limit_bytes: uint(policies.buffer_bytes),
         ..Default::default()
     })
 }

@@ -152,6 +152,7 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         policies::defaults_hold_where_no_label_says,
         policies::a_host_belongs_to_its_project,
         policies::requests_are_logged_as_the_administrator_wants,
+        policies::envoy_holds_as_much_of_an_answer_as_the_administrator_says,
         secure::https_is_spoken_with_certificates_from_files_that_are_replaced_while_all_runs,
         secure::a_route_says_whether_it_wants_tls,
         secure::a_certificate_of_this_machine_is_made_and_trusted,

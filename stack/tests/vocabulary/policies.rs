@@ -1,5 +1,7 @@
 //! The policies file: each case has a control plane and an Envoy of its own.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -8,6 +10,7 @@ use stack::ports;
 use stack::wait::until;
 
 use super::lab::{LIMIT, Lab, header, is, status};
+use super::upstream::Upstream;
 
 fn entry(port: u16) -> Value {
     json!({ "listen": format!("127.0.0.1:{port}") })
@@ -217,4 +220,46 @@ pub fn requests_are_logged_as_the_administrator_wants(folder: &Path) -> Result<(
         lab.get("log.test", "/later")?;
         is(logged(&path)?, None, "a line")
     })
+}
+
+/// More than the kernel holds of a connection by itself.
+const LARGE: usize = 32 * 1024 * 1024;
+
+/// Asks for the large answer, and takes none of it.
+fn slow_client(lab: &Lab) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", lab.edge()))?;
+    stream.write_all(b"GET /said HTTP/1.1\r\nhost: large.test\r\n\r\n")?;
+    Ok(stream)
+}
+
+pub fn envoy_holds_as_much_of_an_answer_as_the_administrator_says(folder: &Path) -> Result<()> {
+    let lab = Lab::start_with(folder, Some(&json!({})))?;
+    let large = Upstream::start_saying(lab.runtime.handle(), "large", &"x".repeat(LARGE))?;
+    lab.serve("large", &[("host", "large.test"), ("timeout", "off")], &[large.address()])?;
+    let read = || lab.counter("cluster.large.upstream_cx_rx_bytes_total");
+    let slow = slow_client(&lab)?;
+    until("Envoy stops to read", LIMIT, || {
+        let paused = lab.counter("cluster.large.upstream_flow_control_paused_reading_total")?;
+        ensure!(paused > 0, "it never did");
+        Ok(())
+    })?;
+    ensure!(read()? < LARGE as u64, "it has read all of it");
+    drop(slow);
+
+    lab.write_policies("buffers: 64MiB\n")?;
+    for resource in ["dynamic_listeners", "dynamic_active_clusters"] {
+        until("they are made anew", LIMIT, || {
+            let shown = lab.admin(&format!("/config_dump?resource={resource}"))?;
+            ensure!(shown.contains(&(64 * 1024 * 1024).to_string()), "{resource} do not have the size");
+            Ok(())
+        })?;
+    }
+    let before = read()?;
+    let _slow = slow_client(&lab)?;
+    until("Envoy reads all of it", LIMIT, || {
+        let more = read()?.saturating_sub(before);
+        ensure!(more >= LARGE as u64, "{more} of {LARGE} bytes");
+        Ok(())
+    })?;
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
 }

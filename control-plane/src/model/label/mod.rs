@@ -204,6 +204,17 @@ pub(crate) fn parse_host(text: &str) -> Result<Host, (String, String)> {
     <Host as value::Value>::parse(text).map_err(|mistake| (mistake.reason, mistake.fix))
 }
 
+/// A size in bytes, as `max-body` has it.
+///
+/// # Errors
+///
+/// What is wrong with it, and what to write.
+pub(crate) fn parse_size(text: &str) -> Result<u64, (String, String)> {
+    <access::Size as value::Value>::parse(text)
+        .map(|size| size.0)
+        .map_err(|mistake| (mistake.reason, mistake.fix))
+}
+
 /// Whether a label can name something of that name.
 pub(crate) fn is_policy_name(name: &str) -> bool {
     policy::named(name, "it").is_ok()

@@ -48,6 +48,14 @@ pub struct Retries {
     pub on: BTreeSet<RetryOn>,
 }
 
+impl Retries {
+    /// Whether what only reads is tried again in more cases than the rest: not where nothing is, or everything that broke off.
+    #[must_use]
+    pub fn tells_reads_apart(&self) -> bool {
+        self.attempts > 0 && !self.on.contains(&RetryOn::Reset) && !self.on.contains(&RetryOn::ServerError)
+    }
+}
+
 impl Default for Retries {
     fn default() -> Self {
         Self { attempts: RETRIES, on: BTreeSet::new() }
