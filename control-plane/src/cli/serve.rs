@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::access::AdminAccess;
-use super::settings::Settings;
+use super::settings::{DASHBOARD_AT, EDGE_LISTEN, ENVOY_ADMIN, Settings};
 use crate::dashboard;
 use crate::recording::Target;
 use crate::runtime::{self, Config, Source};
@@ -51,20 +51,15 @@ pub(super) struct Serve {
     settings: Settings,
 
     /// The address on which Envoy listens for HTTP, as seen from Envoy.
-    #[arg(long, env = "PORTOLAN_EDGE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "PORTOLAN_EDGE_LISTEN", value_name = "ADDRESS", default_value = EDGE_LISTEN)]
     edge_listen: SocketAddr,
 
     /// Where --http-listen is, as seen from Envoy.
-    #[arg(
-        long,
-        env = "PORTOLAN_DASHBOARD_AT",
-        value_name = "HOST:PORT",
-        default_value = "control-plane:18001"
-    )]
+    #[arg(long, env = "PORTOLAN_DASHBOARD_AT", value_name = "HOST:PORT", default_value = DASHBOARD_AT)]
     dashboard_at: HostPort,
 
     /// Envoy's admin address, as seen from Envoy.
-    #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    #[arg(long, env = "PORTOLAN_ENVOY_ADMIN", value_name = "ADDRESS", default_value = ENVOY_ADMIN)]
     envoy_admin: SocketAddr,
 
     /// Where traces go, as seen from Envoy: OTLP over gRPC, such as http://collector:4317. OTEL_EXPORTER_OTLP_ENDPOINT says it too.

@@ -10,6 +10,13 @@ use crate::policies::PoliciesFile;
 use crate::publish::Publisher;
 use crate::translate::EdgeOptions;
 
+/// Where `serve` takes Envoy to listen where nobody says it,
+pub(super) const EDGE_LISTEN: &str = "0.0.0.0:8080";
+/// where it takes Envoy to find the dashboard,
+pub(super) const DASHBOARD_AT: &str = "control-plane:18001";
+/// and where Envoy's own pages are.
+pub(super) const ENVOY_ADMIN: &str = "127.0.0.1:9901";
+
 /// How labels are read.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Settings {
@@ -40,6 +47,21 @@ enum Compat {
 }
 
 impl Settings {
+    /// The edge, where nobody says anything else of it than what is said here.
+    ///
+    /// # Errors
+    ///
+    /// None: what is written in this file is right.
+    pub(super) fn edge(&self) -> anyhow::Result<EdgeOptions> {
+        Ok(EdgeOptions {
+            listen: EDGE_LISTEN.parse()?,
+            dashboard_host: self.dashboard_host.clone(),
+            dashboard_at: DASHBOARD_AT.parse().map_err(anyhow::Error::msg)?,
+            envoy_admin: ENVOY_ADMIN.parse()?,
+            traces: None,
+        })
+    }
+
     /// What turns containers into views, and the policies file to follow.
     ///
     /// # Errors

@@ -10,7 +10,6 @@ use crate::admin::{self, Facts, pb};
 use crate::overrides::Overrides;
 use crate::publish::View;
 use crate::state::{self, DecisionsFile, Saved};
-use crate::translate::EdgeOptions;
 use pb::step::{Name, Outcome};
 
 /// What was known.
@@ -33,13 +32,7 @@ impl LastView {
         let decisions = DecisionsFile::beside(path).load();
         let dashboard_host = settings.dashboard_host.clone();
         // Where things are for Envoy does not matter to whoever only looks.
-        let edge = EdgeOptions {
-            listen: ([0, 0, 0, 0], 8080).into(),
-            dashboard_host: dashboard_host.clone(),
-            dashboard_at: "control-plane:18001".parse().map_err(|error| anyhow!("{error}"))?,
-            envoy_admin: ([127, 0, 0, 1], 9901).into(),
-            traces: None,
-        };
+        let edge = settings.edge()?;
         let (publisher, policies) = settings.publisher(edge)?;
         let publisher = match policies {
             Some(policies) => publisher.following(policies.subscribe()),
