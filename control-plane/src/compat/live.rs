@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::note::{Kind, Note};
 use super::{Source, Translated, is_route, traefik};
 use crate::inventory::{Inventory, State, Workload, WorkloadId};
-use crate::model::Problem;
+use crate::model::{Problem, ProblemKind};
 
 /// What a container says that its translation depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +146,7 @@ fn problem(workload: &Workload, note: &Note) -> Problem {
         place,
         reason: format!("{kind}: {reason}"),
         fix: fix.into_owned(),
+        kind: ProblemKind::default(),
     }
 }
 

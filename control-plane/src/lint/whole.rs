@@ -12,7 +12,7 @@ use crate::compose::project::{Project, Service};
 use crate::compose::workload;
 use crate::inventory::{Attachment, Health, Inventory, Placement, State, Workload, WorkloadId};
 use crate::model::label::{self, Claims, KEYS};
-use crate::model::{self, Problem};
+use crate::model::{self, Problem, ProblemKind};
 
 /// The port of a container of which it is not known: that it has one is as much as can be assumed.
 const SOME_PORT: u16 = 80;
@@ -124,7 +124,7 @@ impl Candidate<'_> {
             return None;
         }
         let (reason, fix) = (problem.reason.clone(), problem.fix.clone());
-        let mut finding = self.told(self.rule(problem, is_of_labels), Level::Error, reason, fix);
+        let mut finding = self.told(rule(problem), Level::Error, reason, fix);
         finding.label = problem.label.clone();
         if let Some((key, label)) = label {
             finding.place = match problem.place {
@@ -158,20 +158,16 @@ impl Candidate<'_> {
         };
         !self.service.labels.contains_key(&host)
     }
+}
 
-    fn rule(&self, problem: &Problem, is_of_labels: bool) -> &'static Rule {
-        let key = problem.label.as_deref().map(|label| label.rsplit('.').next().unwrap_or(label));
-        match key {
-            _ if is_of_labels => &LABEL,
-            Some("host") => &CONFLICT,
-            Some("mirror") => &UNKNOWN_SERVICE,
-            Some("network") => &NETWORK,
-            Some(_) => &LABEL,
-            None if self.claims.port.is_none() && self.workload.exposed_ports.len() != 1 => &PORT,
-            // The model has no kinds of problems, and its words for this one are held by the golden files of `replicas`.
-            None if problem.reason.contains(" belong to the service ") => &REPLICAS,
-            None => &NETWORK,
-        }
+const fn rule(problem: &Problem) -> &'static Rule {
+    match problem.kind {
+        ProblemKind::Said => &LABEL,
+        ProblemKind::Conflict(_) => &CONFLICT,
+        ProblemKind::UnknownService => &UNKNOWN_SERVICE,
+        ProblemKind::Network => &NETWORK,
+        ProblemKind::Port => &PORT,
+        ProblemKind::Replicas => &REPLICAS,
     }
 }
 

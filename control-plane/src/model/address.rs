@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::inventory::{Attachment, Inventory, Placement, State, Workload};
 
 use super::label::{Claims, DEFAULT_ROUTE, label_of};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
 /// Docker's name for no network at all (`network_mode: none`).
 const NO_NETWORK: &str = "none";
@@ -120,6 +120,7 @@ pub(super) fn place(
 ) -> Result<Option<(IpAddr, Option<String>)>, Box<Problem>> {
     let Some(owner) = owner(workload, around.inventory) else {
         return Err(refused(
+            Kind::Network,
             workload,
             "it shares the network of a container that is not there any more",
             "recreate it, so that it joins the network of the one that is",
@@ -127,6 +128,7 @@ pub(super) fn place(
     };
     if owner.id != workload.id && matches!(owner.state, State::Created | State::Stopped) {
         return Err(refused(
+            Kind::Network,
             workload,
             format!("it shares the network of {}, which does not run", owner.name),
             format!("start {}, and then this one again: its network went with it", owner.name),
@@ -138,6 +140,7 @@ pub(super) fn place(
         Placement::Host if around.reach.is_on_host() => Some((IpAddr::V4(Ipv4Addr::LOCALHOST), None)),
         Placement::Host => {
             return Err(refused(
+                Kind::Network,
                 workload,
                 "it is in the host's network (network_mode: host), which Envoy's container does not share",
                 around.reach.invitation(),
@@ -183,11 +186,13 @@ pub(super) fn port(
     match (claims.port, exposed.next(), exposed.next()) {
         (Some(port), _, _) | (None, Some(&port), None) => Ok(port),
         (None, None, _) => Err(refused(
+            Kind::Port,
             workload,
             "nothing says on which port it listens: its image declares none",
             format!("add the label {label}, or EXPOSE the port in its Dockerfile"),
         )),
         (None, Some(first), Some(_)) => Err(refused(
+            Kind::Port,
             workload,
             format!("it declares several ports: {}", list(&workload.exposed_ports)),
             format!("say which one, such as {label}: \"{first}\""),
@@ -220,7 +225,7 @@ fn network<'a>(
         [] => "it is on no network".to_owned(),
         on => format!("it shares no network with Envoy: it is on {}", list(on)),
     };
-    Err(refused(workload, reason, reach.invitation()))
+    Err(refused(Kind::Network, workload, reason, reach.invitation()))
 }
 
 /// The network that a label names, in full or as Compose knows it (`frontends` for `shop_frontends`).
@@ -249,11 +254,16 @@ fn named<'a>(
             format!("name one it is on: {}", list(attachments.iter().map(|on| &on.network))),
         ),
     };
-    Err(Box::new(Problem::new(workload, reason, fix).at(&label, name)))
+    Err(Box::new(Problem::new(workload, reason, fix).at(&label, name).about(Kind::Network)))
 }
 
-fn refused(workload: &Workload, reason: impl Into<String>, fix: impl Into<String>) -> Box<Problem> {
-    Box::new(Problem::new(workload, reason, fix))
+fn refused(
+    kind: Kind,
+    workload: &Workload,
+    reason: impl Into<String>,
+    fix: impl Into<String>,
+) -> Box<Problem> {
+    Box::new(Problem::new(workload, reason, fix).about(kind))
 }
 
 fn list<T: ToString + Ord>(items: impl IntoIterator<Item = T>) -> String {

@@ -10,7 +10,7 @@ use super::Options;
 use super::build::ADMIN_SERVICE;
 use super::label::{self, Claims, HealthRule, RouteClaim};
 use super::options::BackendOptions;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::topology::{Absence, EndpointState, ServiceName};
 
 /// A workload with what its labels ask for.
@@ -272,11 +272,12 @@ fn agree<'a, T: PartialEq>(
     let (first, claim) = claims().find(|(_, same)| *same == claim)?;
     let leaves = |member: &Member| matches!(member.standing(), Standing::Draining | Standing::Away);
     for (other, _) in claims().filter(|(other, differs)| *differs != claim && !leaves(other)) {
-        problems.push(Problem::new(
+        let problem = Problem::new(
             &other.workload,
             format!("{what} not that of {}, and both belong to the service {service}", first.workload.name),
             format!("that one stands; give both the same labels, or recreate {}", first.workload.name),
-        ));
+        );
+        problems.push(problem.about(Kind::Replicas));
     }
     Some((first, claim))
 }

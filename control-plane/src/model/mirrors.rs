@@ -8,7 +8,7 @@ use super::group::{Claimed, Member};
 use super::groups::Groups;
 use super::label;
 use super::options::{Mirror, RouteOptions};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::topology::ServiceName;
 
 /// The services that mirrors lead to, by project and the name in the label.
@@ -33,7 +33,8 @@ impl Mirrors {
                     label::label_of(&options.label_prefix, label::DEFAULT_ROUTE, "enable")
                 );
                 let label = label::label_of(&options.label_prefix, &bid.name, "mirror");
-                mirrors.problems.push(Problem::of(workload, id, reason, fix).at(&label, &mirror.to_string()));
+                let problem = Problem::of(workload, id, reason, fix).at(&label, &mirror.to_string());
+                mirrors.problems.push(problem.about(Kind::UnknownService));
             }
             let key = (claim.project.clone(), mirror.service.clone());
             mirrors.known.extend(found.map(|service| (key, service)));

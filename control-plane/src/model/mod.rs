@@ -30,7 +30,7 @@ use crate::policies::Policies;
 
 pub use build::{ADMIN_SERVICE, Model, build};
 pub use matching::{HeaderMatch, Match, PathMatch, TextMatch};
-pub use problem::Problem;
+pub use problem::{Kind as ProblemKind, Lost, Problem};
 pub use topology::{
     Absence, Absent, Endpoint, EndpointState, Host, Hosts, Route, Service, ServiceName, Share, Site, Topology,
 };

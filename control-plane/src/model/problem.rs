@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::topology::Site;
 use crate::inventory::{Workload, WorkloadId};
 
 /// A longer value is cut in a message: who wrote it knows how it goes on.
@@ -24,6 +25,35 @@ pub struct Problem {
     pub reason: String,
     /// What to do about it.
     pub fix: String,
+    /// What it is about, for who does not read words.
+    pub kind: Kind,
+}
+
+/// What a problem is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// What the labels say, or the policies file.
+    #[default]
+    Said,
+    /// A place among the routes that it does not get.
+    Conflict(Box<Lost>),
+    /// A service that it names and that is not there.
+    UnknownService,
+    /// How Envoy reaches it.
+    Network,
+    /// On which port it listens.
+    Port,
+    /// What other containers of its service say.
+    Replicas,
+}
+
+/// A route that does not get its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lost {
+    /// Where it would be.
+    pub site: Site,
+    /// Its name.
+    pub route: String,
 }
 
 impl Problem {
@@ -38,7 +68,12 @@ impl Problem {
         reason: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { workload, id, label: None, value: None, place: None, reason: reason.into(), fix: fix.into() }
+        let (reason, fix) = (reason.into(), fix.into());
+        Self { workload, id, label: None, value: None, place: None, reason, fix, kind: Kind::default() }
+    }
+
+    pub(super) fn about(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     pub(super) fn at(mut self, label: &str, value: &str) -> Self {

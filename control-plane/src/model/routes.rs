@@ -10,7 +10,7 @@ use super::label::{DEFAULT_ROUTE, label_of};
 use super::matching::Match;
 use super::mirrors::Mirrors;
 use super::options::RouteOptions;
-use super::problem::Problem;
+use super::problem::{Kind, Lost, Problem};
 use super::topology::{Host, Route, ServiceName, Site, Topology};
 
 /// What is wrong with what services ask for, by the host they ask it of.
@@ -105,15 +105,16 @@ impl<'a> Contest<'a> {
         claim: &'a Claimed,
         contests: &mut Contests,
     ) {
+        let lost = || Lost { site: host.clone(), route: route_name(service, name) };
         if host.host == self.options.dashboard() {
             let reason =
                 format!("{} is the host of the dashboard, and no container may stand in for it", host.host);
             let fix = "choose another host, or move the dashboard with PORTOLAN_DASHBOARD_HOST";
-            contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
+            contests.entry(host.clone()).or_default().push(problem(claim, lost(), reason, fix));
             return;
         }
         if let Some((reason, fix)) = self.options.policies.refusal_at(claim.project.as_deref(), host) {
-            contests.entry(host.clone()).or_default().push(problem(claim, reason, &fix));
+            contests.entry(host.clone()).or_default().push(problem(claim, lost(), reason, &fix));
             return;
         }
         let matches = &claim.route.matches;
@@ -162,12 +163,13 @@ impl<'a> Contest<'a> {
                     (true, true) => "give one of the two another host or entry point",
                     (true, false) => "give one of the two another entry point",
                 };
-                contests.entry(host.clone()).or_default().push(problem(claim, reason, fix));
+                let lost = Lost { site: host.clone(), route: loser.route.name };
+                contests.entry(host.clone()).or_default().push(problem(claim, lost, reason, fix));
             }
             hosts.entry(host).or_default().push(winner);
         }
         let sorted = |(host, candidates): (Site, Vec<Candidate<'a>>)| {
-            let (routes, problems) = self.sorted(candidates);
+            let (routes, problems) = self.sorted(&host, candidates);
             if !problems.is_empty() {
                 contests.entry(host.clone()).or_default().extend(problems);
             }
@@ -176,7 +178,7 @@ impl<'a> Contest<'a> {
         hosts.into_iter().map(sorted).collect()
     }
 
-    fn sorted(&self, mut candidates: Vec<Candidate<'a>>) -> (Vec<Route>, Vec<Problem>) {
+    fn sorted(&self, host: &Site, mut candidates: Vec<Candidate<'a>>) -> (Vec<Route>, Vec<Problem>) {
         let mut problems = Vec::new();
         candidates.sort_by(|a, b| a.route.sort_key().cmp(&b.route.sort_key()));
         let mut all = candidates.iter().skip_while(|candidate| !candidate.route.matches.is_everything());
@@ -189,7 +191,8 @@ impl<'a> Contest<'a> {
                 );
                 let priority = label_of(&self.options.label_prefix, name, "priority");
                 let fix = format!("give it a higher {priority} than {}", takes_all.route.priority);
-                problems.push(problem(claim, reason, &fix));
+                let lost = Lost { site: host.clone(), route: candidate.route.name.clone() };
+                problems.push(problem(claim, lost, reason, &fix));
             }
         }
         (candidates.into_iter().map(|candidate| candidate.route).collect(), problems)
@@ -225,10 +228,10 @@ fn place(site: &Site, matches: &Match) -> String {
     if matches.is_connection { site.connections() } else { format!("{site} with path {matches}") }
 }
 
-fn problem(claim: &Claimed, reason: String, fix: &str) -> Problem {
+fn problem(claim: &Claimed, lost: Lost, reason: String, fix: &str) -> Problem {
     let (id, workload) = claim.by.clone();
     let (label, value) = &claim.label;
-    Problem::of(workload, id, reason, fix).at(label, value)
+    Problem::of(workload, id, reason, fix).at(label, value).about(Kind::Conflict(Box::new(lost)))
 }
 
 fn route_name(service: &ServiceName, route: &str) -> String {
