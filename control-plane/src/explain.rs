@@ -1,14 +1,16 @@
-//! The answers to "which route takes this URL?" and, in [`chain`], to "why is this container not routed?", for the dashboard, its
+//! The answers to "which route takes this URL?", in [`connection`] to "which service takes this connection?" and, in [`chain`], to "why is this container not routed?", for the dashboard, its
 //! JSON and the gRPC API: one answer for all. Pure.
 
 pub mod chain;
+mod connection;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::matching::connection::Opening;
 use crate::matching::{self, Question};
-use crate::model::{Absence, EndpointState, Route, Service, Topology};
+use crate::model::{Absence, EndpointState, Model, Route, Service};
 
 /// What becomes of a request, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -24,6 +26,10 @@ pub enum Outcome {
     UnknownHost,
     /// No container claims that path of the host.
     UnknownPath,
+    /// Of a connection: nobody claims what it asks for, and Envoy closes it.
+    Closed,
+    /// Of a connection: Envoy does not listen there.
+    NotOpen,
 }
 
 /// What a route says to a request, in a word.
@@ -63,8 +69,25 @@ pub struct Verdict {
     pub service: Option<String>,
     /// The service's state.
     pub state: Option<&'static str>,
-    /// The routes of that host in the order in which they are asked.
+    /// The routes of that host in the order in which they are asked; of a connection, those of the entry point.
     pub asked: Vec<Asked>,
+    /// Of a connection, the entry point that it is opened at.
+    pub entry_point: Option<String>,
+    /// Of a connection, who claims a place there and does not get it.
+    pub lost: Vec<Lost>,
+}
+
+/// Who claims a place and does not get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// The container that claims it.
+    pub workload: String,
+    /// The name that its route would have.
+    pub route: String,
+    /// Why it does not get it.
+    pub why: String,
+    /// What to do about it.
+    pub fix: String,
 }
 
 /// What one route says.
@@ -82,15 +105,23 @@ pub struct Asked {
     pub why: String,
 }
 
-/// What becomes of a request for `url` by `method` with `headers`, by their names in lower case.
+/// What becomes of a request for `url` by `method` with `headers`, by their names in lower case; or of a connection, where the URL is
+/// `tcp://host:port`.
 #[must_use]
 pub fn of(
     url: &str,
     method: &str,
     headers: BTreeMap<String, String>,
-    topology: &Topology,
+    model: &Model,
     dashboard_host: &str,
 ) -> Verdict {
+    if let Some(opening) = Opening::read(url) {
+        return match opening {
+            Ok(opening) => connection::of(url, &opening, model),
+            Err(error) => Verdict { url: url.to_owned(), error: Some(error), ..Verdict::default() },
+        };
+    }
+    let topology = &model.topology;
     let question = match Question::read(url) {
         Ok(question) => Question { headers, ..question.by(method) },
         Err(error) => {
@@ -160,6 +191,8 @@ pub fn of(
             None => service.map_or("down", state_of),
         }),
         asked: asked.collect(),
+        entry_point: None,
+        lost: Vec::new(),
     }
 }
 

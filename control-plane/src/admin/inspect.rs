@@ -133,7 +133,7 @@ pub(crate) fn explained(
     let method = if method.is_empty() { "GET" } else { &method };
     let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let topology = &view.model.topology;
-    let verdict = explain::of(&url, method, headers, topology, dashboard_host);
+    let verdict = explain::of(&url, method, headers, &view.model, dashboard_host);
     if let Some(error) = verdict.error {
         return Err(error);
     }
@@ -146,6 +146,8 @@ pub(crate) fn explained(
         route: verdict.route.unwrap_or_default(),
         service: service.map(|service| to_service(service, decisions)),
         asked: verdict.asked.into_iter().map(to_asked).collect(),
+        entry_point: verdict.entry_point.unwrap_or_default(),
+        lost: verdict.lost.into_iter().map(to_lost).collect(),
     })
 }
 
@@ -157,6 +159,8 @@ fn to_outcome(outcome: explain::Outcome) -> pb::explain_response::Outcome {
         explain::Outcome::Redirect => Outcome::Redirect,
         explain::Outcome::UnknownHost => Outcome::UnknownHost,
         explain::Outcome::UnknownPath => Outcome::UnknownPath,
+        explain::Outcome::Closed => Outcome::Closed,
+        explain::Outcome::NotOpen => Outcome::NotOpen,
     }
 }
 
@@ -169,6 +173,11 @@ fn to_asked(asked: explain::Asked) -> pb::AskedRoute {
     };
     let explain::Asked { route, path, priority, why, .. } = asked;
     pb::AskedRoute { route, path, priority, answer: answer.into(), why }
+}
+
+fn to_lost(lost: explain::Lost) -> pb::LostRoute {
+    let explain::Lost { workload, route, why, fix } = lost;
+    pb::LostRoute { workload, route, why, fix }
 }
 
 fn to_response(view: &View, decisions: &Overrides, freshness: &Freshness) -> pb::GetViewResponse {

@@ -190,8 +190,7 @@ impl Site {
         // Of everything, whatever is shown.
         let url = call.parameter("url");
         let method = call.parameter("method").unwrap_or_else(|| "GET".to_owned());
-        let verdict =
-            url.map(|url| explain::of(&url, &method, BTreeMap::new(), &view.model.topology, &self.host));
+        let verdict = url.map(|url| explain::of(&url, &method, BTreeMap::new(), &view.model, &self.host));
         if let Some(text) = call.parameter("q") {
             picture.filter(&text);
         }

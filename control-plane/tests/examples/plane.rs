@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::google::rpc::Status;
+use portolan::policies::PoliciesFile;
 use portolan::publish::Publisher;
 use portolan::recording::Target;
 use portolan::runtime::{Config, Source, serve};
@@ -27,6 +28,9 @@ use crate::support::living::Living;
 /// Far longer than any step takes; only a step that never comes waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where the shop takes connections as well.
+const POLICIES: &str =
+    "entry-points: { names: { listen: '0.0.0.0:9443', published: 993, protocol: tcp, tls: passthrough } }";
 /// The service whose cluster the client refuses.
 const REFUSED: &str = "shop/refused";
 
@@ -60,8 +64,12 @@ impl Plane {
         let commands = docker::commands(&folder.path().join("commands.sock"), Arc::clone(&engine));
         let (edge, pages) = docker::envoy(Arc::clone(&engine));
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let record = Target { folder: folder.path().join("recording"), limit: 1 << 20, policies: None };
         let docker_host = format!("unix://{}", socket.display());
+        let policies = folder.path().join("portolan.yaml");
+        std::fs::write(&policies, POLICIES).unwrap();
+        let policies = (!matches!(files, "api" | "plan")).then_some(policies);
+        let record =
+            Target { folder: folder.path().join("recording"), limit: 1 << 20, policies: policies.clone() };
         let config = Config {
             listen: address,
             access: portolan::admin::Access::Everyone,
@@ -69,7 +77,7 @@ impl Plane {
             dashboard: portolan::dashboard::Options { host: "dashboard.localhost".to_owned(), edge_port: 80 },
             source: Source::Docker(docker_host.clone()),
             publisher: Publisher::new(support::options(), support::edge()),
-            policies: None,
+            policies: policies.map(|file| PoliciesFile::open(file).unwrap()),
             state_file: Some(folder.path().join("view")),
             max_view_age: Duration::from_secs(180),
             record: Some(record),
@@ -224,5 +232,15 @@ fn of_a_shop() -> Vec<Value> {
         web(2, "172.20.0.4", "v2"),
         frontend(1, "172.20.0.5"),
         frontend(2, "172.20.0.6"),
+        of(
+            "mail",
+            1,
+            "172.20.0.7",
+            &[
+                ("portolan.protocol", "tcp"),
+                ("portolan.listen", "names"),
+                ("portolan.host", "mail.localhost"),
+            ],
+        ),
     ]
 }

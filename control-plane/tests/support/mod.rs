@@ -4,6 +4,7 @@
 
 pub(crate) mod engine;
 pub(crate) mod living;
+pub(crate) mod server;
 pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

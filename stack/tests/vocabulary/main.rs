@@ -7,6 +7,7 @@ mod agreement;
 mod lab;
 mod logins;
 mod matching;
+mod opening;
 mod policies;
 mod protocols;
 mod resilience;
@@ -165,6 +166,7 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         tcp::connections_reach_a_service_and_outlive_what_does_not_concern_them,
         tcp::the_name_in_tls_chooses_the_service_and_nothing_else_is_read,
         tcp::envoy_ends_tls_with_the_certificates_of_the_entry_point,
+        opening::why_says_of_a_connection_what_envoy_does,
     ]
 }
 

@@ -107,6 +107,16 @@ fn of_url(answer: &pb::ExplainResponse) -> String {
         let _ =
             writeln!(text, "  {mark} {} {}: {}", shown(&asked.route), shown(&asked.path), shown(&asked.why));
     }
+    for lost in &answer.lost {
+        let _ = writeln!(
+            text,
+            "  {BAD}✗{BAD:#} {} of {}: {}",
+            shown(&lost.route),
+            shown(&lost.workload),
+            shown(&lost.why)
+        );
+        let _ = writeln!(text, "    {WAIT}→{WAIT:#} {}", shown(&lost.fix));
+    }
     for endpoint in answer.service.iter().flat_map(|service| &service.endpoints) {
         let state = endpoint_state(endpoint);
         let _ = writeln!(text, "  {} at {} is {state}", shown(&endpoint.workload), endpoint.address);
@@ -164,6 +174,7 @@ fn json_of_url(answer: &pb::ExplainResponse) -> Value {
             "why": asked.why,
         })
     };
+    let lost = |lost: &pb::LostRoute| json!({ "container": lost.workload, "route": lost.route, "why": lost.why, "fix": lost.fix });
     let service = answer.service.as_ref();
     let endpoints = service.into_iter().flat_map(|service| &service.endpoints).map(|endpoint| {
         json!({
@@ -181,15 +192,19 @@ fn json_of_url(answer: &pb::ExplainResponse) -> Value {
             Becomes::Redirect => "redirect",
             Becomes::UnknownHost => "unknown_host",
             Becomes::UnknownPath | Becomes::Unspecified => "unknown_path",
+            Becomes::Closed => "closed",
+            Becomes::NotOpen => "not_open",
         },
         "sentence": answer.sentence,
         "host": some(&answer.host),
-        "path": answer.path,
+        "path": some(&answer.path),
         "route": some(&answer.route),
         "service": service.map(|service| &service.name),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "absent": absent.collect::<Vec<_>>(),
         "asked": answer.asked.iter().map(asked).collect::<Vec<_>>(),
+        "entry_point": some(&answer.entry_point),
+        "lost": answer.lost.iter().map(lost).collect::<Vec<_>>(),
     })
 }
 

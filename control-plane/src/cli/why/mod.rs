@@ -22,7 +22,8 @@ use saved::LastView;
 ///
 /// A container, a service of Compose or of Portolan: the way from its labels over network, port and health to what each Envoy has
 /// acknowledged, with the reason where it stops, and what to do. Any other name is a host or a URL: which route takes it,
-/// why the others do not, and who would answer; decided as Envoy decides, from what the control plane serves.
+/// why the others do not, and who would answer; decided as Envoy decides, from what the control plane serves. tcp://HOST:PORT, or
+/// tcp://:PORT, is a connection to an entry point of TCP: which service takes it, and who would like to.
 ///
 /// Where no control plane answers, the view that it saved last does (--state-file).
 #[derive(Debug, Args)]
@@ -30,11 +31,12 @@ use saved::LastView;
     after_help = "Exit codes: 0 where every container that is meant takes requests, or something takes the URL; 1 where not, or nothing can \
                   be asked; 2 where the command is wrong.\n\n    portolan why shop-frontend-2\n    portolan why shop/web\n    \
                   portolan why shop.localhost/cart\n    portolan why --method POST --header 'x-canary: yes' http://shop.localhost/cart\n    \
+                  portolan why tcp://mail.localhost:993\n    \
                   docker compose exec control-plane portolan why frontend\n    \
                   docker compose run --rm --no-deps control-plane why frontend   # from the last view"
 )]
 pub(super) struct Why {
-    /// A container, a service, a host, or a URL: frontend-2, shop/web, shop.localhost, http://shop.localhost/cart?a=b.
+    /// A container, a service, a host, or a URL: frontend-2, shop/web, shop.localhost, http://shop.localhost/cart?a=b, tcp://:5432.
     #[arg(value_name = "NAME|HOST|URL")]
     subject: String,
 
