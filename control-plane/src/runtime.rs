@@ -93,10 +93,12 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
     };
     let decisions_file = config.state_file.as_deref().map(DecisionsFile::beside);
-    if let Some(path) = config.state_file {
-        parts.spawn(Keeper::new(path, source).run(outlet, inventories.clone(), parts_stop.clone()));
-    }
     let (view_tx, view_rx) = watch::channel(None);
+    let keeper = config.state_file.map(|path| Keeper::new(path, source));
+    let kept = keeper.as_ref().map(|keeper| keeper.kept().to_vec()).unwrap_or_default();
+    if let Some(keeper) = keeper {
+        parts.spawn(keeper.run(outlet, inventories.clone(), view_rx.clone(), parts_stop.clone()));
+    }
     let (snapshot_tx, snapshot_rx) = watch::channel(None);
     let overrides =
         OverridesSender::new(decisions_file.as_ref().map(DecisionsFile::load).unwrap_or_default());
@@ -105,7 +107,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let decisions = overrides.subscribe();
     parts.spawn(overrides::keep(overrides.clone(), view_rx.clone(), decisions_file, parts_stop.clone()));
     let dashboard_inventories = inventories.clone();
-    let publisher = config.publisher.recorded(recorder);
+    let publisher = config.publisher.recorded(recorder).keeping(&kept);
     let publisher = match config.policies {
         Some(file) => {
             let publisher = publisher.following(file.subscribe());

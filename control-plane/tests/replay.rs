@@ -14,6 +14,7 @@ use std::time::Duration;
 use portolan::docker::DockerProvider;
 use portolan::file::FileProvider;
 use portolan::inventory::WorkloadId;
+use portolan::model::Kept;
 use portolan::overrides::{OverridesSender, Weight};
 use portolan::policies::PoliciesFile;
 use portolan::provider::{Provider, port};
@@ -265,6 +266,28 @@ async fn traefiks_labels_are_read_again_as_they_were() {
     let replay = recording::replay(&recording::read(&path).unwrap(), None).unwrap();
     assert!(replay.difference().is_none() && replay.unknown().is_empty(), "{replay:?}");
     assert_eq!(bytes(replay.snapshot().unwrap()), bytes(&live.snapshot));
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_has_kept_is_recorded_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut replacement = container("web", "10.0.0.3", &[("portolan.host", "new.localhost")]);
+    replacement["State"]["Health"] = json!({"Status": "starting"});
+    let _engine = Living::at(&folder.path().join("docker.sock"), vec![envoy(), replacement]);
+    let labels =
+        [("portolan.host", "old.localhost"), ("portolan.service", "shop/web"), ("org.acme.token", SECRET)];
+    let labels = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
+    let routes = vec![("old.localhost".to_owned(), "shop/web".to_owned())];
+    let kept = Kept { workload: support::labelled(labels), routes };
+    let mut plane = Plane::start(folder.path(), publisher().keeping(&[kept]), 1 << 20);
+    let view = plane.until(|_| true).await;
+    let hosts: Vec<String> = view.model.topology.hosts.keys().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["new.localhost", "old.localhost"]);
+    let (path, _) = plane.stop().await;
+    assert!(!std::fs::read_to_string(&path).unwrap().contains(SECRET));
+    let replay = recording::replay(&recording::read(&path).unwrap(), None).unwrap();
+    assert!(replay.difference().is_none(), "{replay:?}");
+    assert_eq!(bytes(replay.snapshot().unwrap()), bytes(&view.snapshot));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A whole control plane that starts while Docker is away, from what an earlier one has saved.
+//! A whole control plane that starts from what an earlier one has saved.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod support;
@@ -12,6 +12,7 @@ use portolan::admin::pb::{GetViewRequest, GetViewResponse};
 use portolan::publish::Publisher;
 use portolan::runtime::{Config, Source, serve};
 use support::engine::{container, engine};
+use support::living::Living;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -62,8 +63,9 @@ impl Plane {
         let seen = async {
             loop {
                 if let Ok(channel) = self.channel().await
-                    && let Ok(view) =
-                        InspectServiceClient::new(channel.clone()).get_view(GetViewRequest::default()).await
+                    && let Ok(view) = InspectServiceClient::new(channel.clone())
+                        .get_view(GetViewRequest { containers: true })
+                        .await
                     && is(view.get_ref())
                 {
                     let health =
@@ -114,5 +116,70 @@ async fn a_restart_while_docker_is_away_serves_what_was_served_and_says_so() {
     let _docker = engine(&socket, vec![envoy, web("10.0.0.4")]);
     let (real, _) = plane.until(|view| !view.stale).await;
     assert_eq!(addresses(&real), ["10.0.0.4:8080"]);
+    plane.stop().await;
+}
+
+/// A container of `web` that takes the place of the one before.
+fn next(labels: &[(&str, &str)]) -> serde_json::Value {
+    let mut next = container("web", "10.0.0.4", labels);
+    next["Id"] = "id-of-the-next".into();
+    next
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_route_of_an_edited_service_until_its_replacement_is_ready() {
+    let mut replacement = next(&[("portolan.host", "new.localhost")]);
+    replacement["State"]["Health"] = serde_json::json!({"Status": "starting"});
+    let mut ready = replacement.clone();
+    ready["State"]["Health"]["Status"] = "healthy".into();
+    over_a_restart(replacement, &["new.localhost", "old.localhost"], ready).await;
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_last_good_route_of_a_faulty_label() {
+    let faulty = next(&[("portolan.host", "old.localhost"), ("portolan.timeout", "soon")]);
+    let mended = next(&[("portolan.host", "new.localhost"), ("portolan.timeout", "5s")]);
+    over_a_restart(faulty, &["old.localhost"], mended).await;
+}
+
+/// A control plane that has seen a container at `old.localhost`, and then another one, serves what it did when it is
+/// started again, and again, and the hosts of `kept`; until `mended` comes, which is at `new.localhost` alone.
+async fn over_a_restart(edited: serde_json::Value, kept: &[&str], mended: serde_json::Value) {
+    let hosts = |view: &GetViewResponse| -> Vec<String> {
+        view.routes.iter().map(|route| route.host.clone()).collect()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let envoy = container("envoy", "10.0.0.2", &[("portolan.proxy", "true")]);
+    let old = container("web", "10.0.0.3", &[("portolan.host", "old.localhost")]);
+
+    let docker = Living::at(&socket, vec![envoy.clone(), old]);
+    let plane = Plane::start(folder.path());
+    plane.until(|view| hosts(view) == ["old.localhost"]).await;
+    // As Compose does it: the next one is there before the last one is gone.
+    docker.start(edited.clone());
+    let is_there = |view: &GetViewResponse, id: &str| view.containers.iter().any(|each| each.id == id);
+    plane.until(|view| is_there(view, "id-of-the-next")).await;
+    docker.remove("id-of-web");
+    docker.tell("destroy", "id-of-web", None);
+    let is_gone =
+        |view: &GetViewResponse| !is_there(view, "id-of-web") && !addresses(view).contains(&"10.0.0.3:8080");
+    let (before, _) = plane.until(is_gone).await;
+    assert_eq!(hosts(&before), kept);
+    plane.stop().await;
+
+    for _ in 0..2 {
+        let plane = Plane::start(folder.path());
+        let (after, _) = plane.until(|view| !view.stale).await;
+        assert_eq!(hosts(&after), kept);
+        assert_eq!(after.snapshot_version, before.snapshot_version, "Envoy notices nothing");
+        plane.stop().await;
+    }
+
+    drop(docker);
+    let _docker = engine(&socket, vec![envoy, mended]);
+    let plane = Plane::start(folder.path());
+    let (after, _) = plane.until(|view| !view.stale).await;
+    assert_eq!(hosts(&after), ["new.localhost"], "nothing is kept for ever");
     plane.stop().await;
 }

@@ -76,8 +76,8 @@ pub(super) struct Serve {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", default_value = "", hide = true)]
     otel_exporter_otlp_endpoint: Collector,
 
-    /// Keep the last view in this file, and start from it while the source is away; and keep beside it, in FILE.decisions,
-    /// what was decided by hand (drain, weight).
+    /// Keep the last view in this file, and start from it while the source is away, or with the routes that stood for labels that
+    /// are gone or faulty; and keep beside it, in FILE.decisions, what was decided by hand (drain, weight).
     #[arg(long, env = "PORTOLAN_STATE", value_name = "FILE")]
     state_file: Option<PathBuf>,
 

@@ -12,6 +12,7 @@ use super::Options;
 use super::address::{Reach, Surroundings};
 use super::backends::{Backends, Parts};
 use super::groups::Groups;
+use super::kept::{self, Kept, KeptRoutes};
 use super::mirrors::Mirrors;
 use super::problem::Problem;
 use super::settled::Settled;
@@ -27,13 +28,15 @@ pub struct Model {
     pub topology: Topology,
     /// What keeps workloads from being routed as their labels say, in order.
     pub problems: Vec<Problem>,
+    /// The routes for which nobody asks any more.
+    pub(super) kept: KeptRoutes,
     pub(super) made_of: Option<MadeOf>,
 }
 
 /// A topology of which nothing is known but how it looks.
 impl From<Topology> for Model {
     fn from(topology: Topology) -> Self {
-        Self { topology, problems: Vec::new(), made_of: None }
+        Self { topology, ..Self::default() }
     }
 }
 
@@ -42,6 +45,12 @@ impl Model {
     #[must_use]
     pub fn made_of(&self) -> Option<(&Arc<Inventory>, &Options)> {
         self.made_of.as_ref().map(|of| (&of.inventory, &of.options))
+    }
+
+    /// Who asked for the routes that stand although nobody asks for them any more: what a later run needs to keep them.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Kept> {
+        kept::by_workload(&self.kept)
     }
 
     /// Whether a workload, whatever its state, is this version of that service.
@@ -59,7 +68,7 @@ pub(super) struct MadeOf {
     pub(super) inventory: Arc<Inventory>,
     pub(super) options: Options,
     pub(super) reach: Reach,
-    groups: Groups,
+    pub(super) groups: Groups,
     /// Who is meant by the labels that name a service to get copies.
     mirrors: Mirrors,
     settled: Settled,
@@ -84,11 +93,19 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
     let reach = Reach::of(proxies, inventory);
     let mirrors = Mirrors::of(&groups, options);
 
+    let mut kept = KeptRoutes::default();
     let settled = match last.filter(|last| last.mirrors == mirrors) {
-        None => Settled::all(&groups, &mirrors, options, before),
+        None => {
+            let settled = Settled::all(&groups, &mirrors, options, before);
+            kept::note(&mut kept, settled.hosts.keys(), &settled.hosts, &groups, previous);
+            settled
+        }
         Some(last) => {
             let sites = last.settled.sites_of(&touched, &last.groups, &groups);
-            last.settled.clone().anew_at(&sites, &groups, &touched, &mirrors, options, before)
+            let settled = last.settled.clone().anew_at(&sites, &groups, &touched, &mirrors, options, before);
+            kept = previous.map(|previous| previous.kept.clone()).unwrap_or_default();
+            kept::note(&mut kept, &sites, &settled.hosts, &groups, previous);
+            settled
         }
     };
     let around = Surroundings { inventory, reach: &reach, prefix: &options.label_prefix };
@@ -117,7 +134,7 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
     let inventory = Arc::clone(inventory);
     let options = options.clone();
     let made_of = MadeOf { inventory, options, reach, groups, mirrors, settled, backends };
-    Model { topology, problems, made_of: Some(made_of) }
+    Model { topology, problems, kept, made_of: Some(made_of) }
 }
 
 /// The services of which other shares are decided by hand now.

@@ -14,6 +14,7 @@ mod build;
 mod endpoints;
 mod group;
 mod groups;
+mod kept;
 pub mod label;
 pub mod matching;
 mod mirrors;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use crate::policies::Policies;
 
 pub use build::{ADMIN_SERVICE, Model, build};
+pub use kept::{Kept, recall};
 pub use matching::{HeaderMatch, Match, PathMatch, TextMatch};
 pub use problem::{Kind as ProblemKind, Lost, Problem};
 pub use topology::{

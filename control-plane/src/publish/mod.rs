@@ -13,7 +13,7 @@ use xds_server::Snapshot;
 
 use crate::compat::live::Live;
 use crate::inventory::Inventory;
-use crate::model::{self, Model, Problem};
+use crate::model::{self, Kept, Model, Problem};
 use crate::overrides::{Overrides, OverridesSender};
 use crate::policies::{self, PoliciesReceiver};
 use crate::provider::InventoryReceiver;
@@ -56,6 +56,8 @@ pub struct Publisher {
     compat: Option<Live>,
     /// What of those labels could not be carried over.
     untranslated: Vec<Problem>,
+    /// What an earlier run kept, for the first view.
+    kept: Vec<Kept>,
     recorder: Recorder,
 }
 
@@ -70,6 +72,7 @@ impl Publisher {
             problems: Arc::default(),
             compat: None,
             untranslated: Vec::new(),
+            kept: Vec::new(),
             recorder: Recorder::default(),
         }
     }
@@ -86,6 +89,18 @@ impl Publisher {
     pub fn following(mut self, policies: PoliciesReceiver) -> Self {
         self.policies = Some(policies);
         self
+    }
+
+    /// The same, whose first view keeps what an earlier run has kept.
+    #[must_use]
+    pub fn keeping(mut self, kept: &[Kept]) -> Self {
+        self.keep(kept);
+        self
+    }
+
+    /// The first view keeps that.
+    pub(crate) fn keep(&mut self, kept: &[Kept]) {
+        self.kept = kept.to_vec();
     }
 
     /// The same, by other policies or none, from now on.
@@ -168,7 +183,9 @@ impl Publisher {
         event: Option<Instant>,
         previous: Option<&View>,
     ) -> anyhow::Result<View> {
-        let mut model = model::build(inventory, &self.model, previous.map(|view| &view.model));
+        let recalled = previous.is_none().then(|| model::recall(&self.kept, &self.model));
+        let before = previous.map(|view| &view.model).or(recalled.as_ref());
+        let mut model = model::build(inventory, &self.model, before);
         let others = || self.problems.iter().chain(&self.untranslated);
         if others().next().is_some() {
             model.problems.extend(others().cloned());
@@ -200,6 +217,7 @@ impl Publisher {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let mut decisions = overrides.subscribe();
+        self.recorder.kept(&self.kept);
         loop {
             self.take_up_policies();
             let (inventory, event) = timing.events.take_up(&mut inventories);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::docker::Step;
 use crate::inventory::{Workload, WorkloadId};
-use crate::model;
+use crate::model::{self, Kept};
 use crate::publish::Publisher;
 use crate::translate::{EdgeOptions, HostPort};
 
@@ -49,6 +49,8 @@ pub(super) enum What {
     Engine(Step),
     /// What is about to count as containers, where it is not what the engine said: a services file, or a saved view.
     Facts(Vec<Workload>),
+    /// What an earlier run has kept, for the first view to go on from.
+    Kept(Vec<Kept>),
     /// The policies that count from now on.
     Policies(Option<Policies>),
     /// What is decided by hand from now on.

@@ -16,6 +16,7 @@ use xds_server::{Kind, Snapshot};
 
 use crate::docker::Step;
 use crate::inventory::Inventory;
+use crate::model::Kept;
 use crate::overrides::Overrides;
 use crate::policies;
 use crate::publish::View;
@@ -161,6 +162,13 @@ impl Recorder {
         if let Some(shared) = &self.0 {
             shared.said.send_modify(|said| said.facts = Some(Arc::clone(facts)));
         }
+    }
+
+    /// The first view goes on from this.
+    pub(crate) fn kept(&self, kept: &[Kept]) {
+        let Some(shared) = self.0.as_ref().filter(|_| !kept.is_empty()) else { return };
+        let hidden = |kept: &Kept| Kept { workload: shared.hide.workload(&kept.workload), ..kept.clone() };
+        shared.write(Instant::now(), || What::Kept(kept.iter().map(hidden).collect()));
     }
 
     /// This is what a view is made of, and this is the view; nothing where none could be made.

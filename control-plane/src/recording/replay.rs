@@ -144,6 +144,7 @@ impl Stage {
             }
             What::Facts(workloads) => self.facts = Some(Arc::new(workloads.iter().cloned().collect())),
             What::Decisions(decisions) => self.decisions = decisions.overrides(),
+            What::Kept(kept) => self.publisher.keep(kept),
             What::Policies(said) => {
                 let state = said.as_ref().map(Policies::state).transpose()?;
                 self.policies.send_replace(state.unwrap_or_default());

@@ -7,6 +7,7 @@ pub(super) fn of(what: &What) -> String {
     match what {
         What::Engine(step) => step.told(),
         What::Facts(workloads) => format!("{} containers that no engine told of", workloads.len()),
+        What::Kept(kept) => format!("{} containers that are gone, of which routes are kept", kept.len()),
         What::Policies(Some(_)) => "the policies file says something else".to_owned(),
         What::Policies(None) => "there is no policies file".to_owned(),
         What::Decisions(Decisions { drained, weights }) => {

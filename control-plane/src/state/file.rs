@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! portolan-state 1 5f0c2a9b1e7d4c36 81920
-//! {"source":"docker","saved":1795558334,"workloads":[...]}
+//! {"source":"docker","saved":1795558334,"workloads":[...],"kept":[...]}
 //! ```
 //!
 //! The line holds the version of the schema, and hash and length of what follows. A file is written beside the old one, to
@@ -13,12 +13,14 @@ use std::io::{self, BufWriter, ErrorKind, Seek as _, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::inventory::{Inventory, Workload};
+use crate::model::Kept;
 
-/// The version of what follows the first line. Another shape of a [`Workload`] is another version.
+/// The version of what follows the first line. Another shape of a [`Workload`], or of what is kept, is another version.
 const SCHEMA: u32 = 1;
 const MAGIC: &str = "portolan-state";
 /// No file of this control plane is larger: some hundred thousand containers.
@@ -29,6 +31,9 @@ struct Written<'a> {
     source: &'a str,
     saved: u64,
     workloads: Vec<&'a Workload>,
+    // Not there where it is empty: files from before it was known are of the same version.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    kept: &'a [Kept],
 }
 
 #[derive(Deserialize)]
@@ -36,6 +41,16 @@ struct Read {
     source: String,
     saved: u64,
     workloads: Vec<Workload>,
+    #[serde(default)]
+    kept: Vec<Kept>,
+}
+
+/// What is kept alone, without the containers: they are many.
+#[derive(Deserialize)]
+struct ReadKept {
+    source: String,
+    #[serde(default)]
+    kept: Vec<Kept>,
 }
 
 /// A view from the file.
@@ -43,6 +58,8 @@ struct Read {
 pub struct Saved {
     /// The containers.
     pub inventory: Inventory,
+    /// Who asked for the routes that stood although nobody asks for them any more.
+    pub kept: Vec<Kept>,
     /// When it was saved. It may have been right for longer: a view that does not change is not saved again.
     pub at: SystemTime,
 }
@@ -75,16 +92,25 @@ pub(super) fn load_any(path: &Path) -> Result<Saved, Unusable> {
     read_saved(path).map(|(saved, _)| saved)
 }
 
+/// Reads what is kept besides a view of `source`.
+pub(super) fn load_kept(path: &Path, source: &str) -> Result<Vec<Kept>, Unusable> {
+    let ReadKept { source: of, kept } = read_as(path)?;
+    if of == source { Ok(kept) } else { Err(Unusable::Source(of)) }
+}
+
 /// The view, and the source it is of.
 fn read_saved(path: &Path) -> Result<(Saved, String), Unusable> {
+    let read: Read = read_as(path)?;
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(read.saved)).unwrap_or(UNIX_EPOCH);
+    Ok((Saved { inventory: read.workloads.into_iter().collect(), kept: read.kept, at }, read.source))
+}
+
+fn read_as<T: DeserializeOwned>(path: &Path) -> Result<T, Unusable> {
     let bytes = read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Unusable::Missing,
         _ => Unusable::Unreadable(error),
     })?;
-    let body = body(&bytes)?;
-    let read: Read = serde_json::from_slice(body).map_err(|_| Unusable::Damaged)?;
-    let at = UNIX_EPOCH.checked_add(Duration::from_secs(read.saved)).unwrap_or(UNIX_EPOCH);
-    Ok((Saved { inventory: read.workloads.into_iter().collect(), at }, read.source))
+    serde_json::from_slice(body(&bytes)?).map_err(|_| Unusable::Damaged)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -115,9 +141,9 @@ fn header(hash: u64, length: u64) -> String {
     format!("{MAGIC} {SCHEMA} {hash:016x} {length:010}\n")
 }
 
-/// Writes `view` of `source` in the place of what is at `path`.
-pub(super) fn save(path: &Path, source: &str, view: &Inventory) -> io::Result<()> {
-    replace(path, |file| write(file, source, view))
+/// Writes `view` of `source`, and what is kept besides, in the place of what is at `path`.
+pub(super) fn save(path: &Path, source: &str, view: &Inventory, kept: &[Kept]) -> io::Result<()> {
+    replace(path, |file| write(file, source, view, kept))
 }
 
 /// Puts what `write` writes, and brings to the disk, in the place of what is at `path`, in one step.
@@ -134,12 +160,12 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(File) -> io::Result<()>) -
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn write(mut file: File, source: &str, view: &Inventory) -> io::Result<()> {
+fn write(mut file: File, source: &str, view: &Inventory, kept: &[Kept]) -> io::Result<()> {
     file.write_all(header(0, 0).as_bytes())?;
     let saved = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let workloads = view.workloads.values().map(AsRef::as_ref).collect();
     let mut body = Hashed { file: BufWriter::new(file), hash: Xxh3::new(), length: 0 };
-    serde_json::to_writer(&mut body, &Written { source, saved, workloads })?;
+    serde_json::to_writer(&mut body, &Written { source, saved, workloads, kept })?;
     let Hashed { file, hash, length } = body;
     let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;

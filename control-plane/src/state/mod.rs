@@ -1,14 +1,15 @@
 //! The last view that was known to be right, in a file: what a control plane starts from while its source is away.
 //!
 //! ```text
-//! provider --> Outlet --> views --> publish
-//!                ^          |
-//!                |          v   at most once a second, off the path of what is served
-//!        stand in, if no    file
+//! provider --> Outlet --> facts --> publish --> views
+//!                ^          |          ^          | what is kept
+//!                |          v          |          v
+//!        stand in, if no    file, at most once a second, off the path of what is served
 //!        view comes soon
 //! ```
 //!
-//! The file holds facts as the provider gave them, labels and all, and no environment: that is never asked for.
+//! The file holds facts as the provider gave them, labels and all, and no environment: that is never asked for. Beside them,
+//! those to which routes go back that are kept although no container asks for them now: a restart takes none of them away.
 
 mod decisions;
 mod file;
@@ -22,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::inventory::Inventory;
+use crate::model::Kept;
 use crate::provider::{InventoryReceiver, Outlet};
+use crate::publish::ViewReceiver;
 
 pub use decisions::DecisionsFile;
 pub use file::Saved;
@@ -49,16 +52,27 @@ pub fn saved(path: &Path) -> Result<Saved, String> {
 pub struct Keeper {
     path: PathBuf,
     source: &'static str,
+    /// What the file says is kept, until there is a view.
+    kept: Vec<Kept>,
 }
 
 impl Keeper {
     /// A keeper for the views of the provider `source`, in the file at `path`.
     #[must_use]
-    pub const fn new(path: PathBuf, source: &'static str) -> Self {
-        Self { path, source }
+    pub fn new(path: PathBuf, source: &'static str) -> Self {
+        // Why a file cannot be used is told when it is needed.
+        let kept = file::load_kept(&path, source).unwrap_or_default();
+        Self { path, source, kept }
     }
 
-    /// Lets the saved view stand in where none comes soon, and saves those that come, until `stop` is cancelled.
+    /// What an earlier run kept although nobody asked for it any more.
+    #[must_use]
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    /// Lets the saved facts stand in where none come soon, and saves those that come, with what the views keep besides,
+    /// until `stop` is cancelled.
     ///
     /// # Errors
     ///
@@ -66,28 +80,29 @@ impl Keeper {
     pub async fn run(
         self,
         outlet: Outlet,
-        mut views: InventoryReceiver,
+        mut facts: InventoryReceiver,
+        views: ViewReceiver,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let first = tokio::time::timeout(AWAY_AFTER, views.wait_for(Option::is_some));
+        let first = tokio::time::timeout(AWAY_AFTER, facts.wait_for(Option::is_some));
         let is_away = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             first = first => first.is_err(),
         };
         let stand_in = if is_away { self.stand_in(&outlet).await } else { None };
-        self.follow(views, stand_in, stop).await;
+        self.follow(facts, views, stand_in, stop).await;
         Ok(())
     }
 
     /// Publishes the saved view, if there is one and still no other.
     async fn stand_in(&self, outlet: &Outlet) -> Option<Arc<Inventory>> {
-        let Self { path, source } = self.clone();
+        let Self { path, source, .. } = self.clone();
         let loaded = blocking(move || file::load(&path, source)).await?;
         let path = self.path.display();
         match loaded {
             // Nothing is not worth having, and would take everything away.
             Ok(Saved { inventory, .. }) if inventory.workloads.is_empty() => None,
-            Ok(Saved { inventory, at }) => {
+            Ok(Saved { inventory, at, .. }) => {
                 let inventory = Arc::new(inventory);
                 if outlet.stand_in(Arc::clone(&inventory)) {
                     warn!(file = %path, saved = %humantime::format_rfc3339_seconds(at), containers = inventory.workloads.len(), "{} has shown nothing yet; what was saved earlier stands in", self.source);
@@ -105,24 +120,28 @@ impl Keeper {
     /// Saves what comes; `saved` is in the file already.
     async fn follow(
         &self,
-        mut views: InventoryReceiver,
+        mut facts: InventoryReceiver,
+        mut views: ViewReceiver,
         saved: Option<Arc<Inventory>>,
         stop: CancellationToken,
     ) {
         let mut saved = saved;
+        let mut saved_kept = self.kept.clone();
         let mut failing = false;
         loop {
-            let view = views.borrow_and_update().clone();
+            let now = facts.borrow_and_update().clone();
+            // Before there is a view, what is kept is what was.
+            let kept = views.borrow_and_update().as_ref().map(|view| view.model.kept());
+            let kept = kept.unwrap_or_else(|| saved_kept.clone());
             let began = Instant::now();
-            if let Some(view) =
-                view.filter(|view| saved.as_ref().is_none_or(|saved| !Arc::ptr_eq(saved, view)))
-            {
+            let is_saved = |now: &Arc<Inventory>| saved.as_ref().is_some_and(|saved| Arc::ptr_eq(saved, now));
+            if let Some(now) = now.filter(|now| !is_saved(now) || kept != saved_kept) {
                 let told = failing;
-                failing = !self.save(Arc::clone(&view), told).await;
+                failing = !self.save(Arc::clone(&now), kept.clone(), told).await;
                 if told && !failing {
                     info!(file = %self.path.display(), "the view is saved again");
                 }
-                saved = Some(view);
+                (saved, saved_kept) = (Some(now), kept);
             }
             if stop.is_cancelled() {
                 return;
@@ -135,6 +154,9 @@ impl Keeper {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
+                changed = facts.changed() => if changed.is_err() {
+                    return stop.cancelled().await;
+                },
                 changed = views.changed() => if changed.is_err() {
                     return stop.cancelled().await;
                 },
@@ -143,9 +165,9 @@ impl Keeper {
     }
 
     /// Whether it could be done; why not is told if it was not `told`.
-    async fn save(&self, view: Arc<Inventory>, told: bool) -> bool {
-        let Self { path, source } = self.clone();
-        let saved = blocking(move || file::save(&path, source, &view)).await;
+    async fn save(&self, facts: Arc<Inventory>, kept: Vec<Kept>, told: bool) -> bool {
+        let Self { path, source, .. } = self.clone();
+        let saved = blocking(move || file::save(&path, source, &facts, &kept)).await;
         match saved {
             Some(Ok(())) => true,
             Some(Err(error)) if !told => {

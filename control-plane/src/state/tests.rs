@@ -2,11 +2,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::inventory::{Attachment, Health, Placement, State, Workload, WorkloadId};
 use crate::provider::port;
+use crate::publish::View;
 
 const SOURCE: &str = "docker";
 const FOR_EVER: Duration = Duration::ZERO;
@@ -72,28 +74,58 @@ fn reason(path: &Path) -> String {
 fn what_is_saved_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     for inventory in [inventory(), Inventory::default()] {
-        file::save(&path(&folder), SOURCE, &inventory).unwrap();
+        file::save(&path(&folder), SOURCE, &inventory, &[]).unwrap();
         assert_eq!(file::load(&path(&folder), SOURCE).unwrap().inventory, inventory);
     }
     let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["state"], "nothing is left beside it");
 }
 
-/// A file as version 1 writes it. Who changes the shape of a workload sees this fail, and gives the schema another number
+/// Somebody who is gone, and what stands because of it.
+fn kept() -> Vec<Kept> {
+    let routes = vec![("web.localhost".to_owned(), "shop/web".to_owned())];
+    vec![Kept { workload: Workload { state: State::Stopped, ..workload("gone") }, routes }]
+}
+
+#[test]
+fn what_is_kept_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    file::save(&path(&folder), SOURCE, &inventory(), &kept()).unwrap();
+    assert_eq!(file::load(&path(&folder), SOURCE).unwrap().kept, kept());
+    assert_eq!(Keeper::new(path(&folder), SOURCE).kept(), kept());
+    assert_eq!(Keeper::new(path(&folder), "file").kept(), [], "of another source");
+    assert_eq!(Keeper::new(folder.path().join("none"), SOURCE).kept(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_not_lost_before_there_is_a_view() {
+    let folder = tempfile::tempdir().unwrap();
+    file::save(&path(&folder), SOURCE, &inventory(), &kept()).unwrap();
+    let it = Keeping::begin(path(&folder));
+    it.outlet.publish(&one("real"));
+    until_saved(&path(&folder), &one("real")).await;
+    assert_eq!(file::load(&path(&folder), SOURCE).unwrap().kept, kept());
+    it.stop().await;
+}
+
+/// Files as version 1 writes them, where nothing is kept as before it knew of that. Who changes the shape of a workload sees this fail, and gives the schema another number
 /// (and this file another name).
 #[test]
 fn a_file_of_this_version_is_read_whoever_wrote_it() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/testdata/version-1");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        file::save(&golden, SOURCE, &inventory()).unwrap();
+    for (name, kept) in [("version-1", vec![]), ("version-1-kept", kept())] {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/testdata").join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            file::save(&golden, SOURCE, &inventory(), &kept).unwrap();
+        }
+        let saved = file::load(&golden, SOURCE).unwrap();
+        assert_eq!((saved.inventory, saved.kept), (inventory(), kept), "{name}");
     }
-    assert_eq!(file::load(&golden, SOURCE).unwrap().inventory, inventory());
 }
 
 #[test]
 fn a_file_that_is_cut_off_anywhere_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
-    file::save(&path(&folder), SOURCE, &inventory()).unwrap();
+    file::save(&path(&folder), SOURCE, &inventory(), &[]).unwrap();
     let whole = std::fs::read(path(&folder)).unwrap();
     for length in 0..whole.len() {
         std::fs::write(path(&folder), &whole[..length]).unwrap();
@@ -106,7 +138,7 @@ fn a_file_that_is_cut_off_anywhere_is_ignored() {
 #[test]
 fn a_file_with_any_byte_changed_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
-    file::save(&path(&folder), SOURCE, &inventory()).unwrap();
+    file::save(&path(&folder), SOURCE, &inventory(), &[]).unwrap();
     let whole = std::fs::read(path(&folder)).unwrap();
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
@@ -131,19 +163,21 @@ fn what_is_no_file_of_ours_is_ignored_and_the_reason_is_said() {
         std::fs::write(&path, text).unwrap();
         assert_eq!(reason(&path), expected, "{text:?}");
     }
-    file::save(&path, "file", &inventory()).unwrap();
+    file::save(&path, "file", &inventory(), &[]).unwrap();
     assert_eq!(reason(&path), "it is what \"file\" has shown");
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert!(reason(&path).starts_with("it cannot be read"), "{}", reason(&path));
-    assert!(file::save(&path, SOURCE, &inventory()).is_err());
-    assert!(file::save(Path::new("/nowhere/at/all"), SOURCE, &inventory()).is_err());
+    assert!(file::save(&path, SOURCE, &inventory(), &[]).is_err());
+    assert!(file::save(Path::new("/nowhere/at/all"), SOURCE, &inventory(), &[]).is_err());
 }
 
 /// A keeper at work.
 struct Keeping {
     outlet: Outlet,
     views: InventoryReceiver,
+    /// What is made of them: nothing.
+    _made: watch::Sender<Option<Arc<View>>>,
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
 }
@@ -153,8 +187,9 @@ impl Keeping {
         let (outlet, views, _) = port(FOR_EVER);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(Keeper::new(path, SOURCE).run(outlet.clone(), views.clone(), stop.clone()));
-        Self { outlet, views, stop, tasks }
+        let (made, made_rx) = watch::channel(None);
+        tasks.spawn(Keeper::new(path, SOURCE).run(outlet.clone(), views.clone(), made_rx, stop.clone()));
+        Self { outlet, views, _made: made, stop, tasks }
     }
 
     async fn stop(mut self) {
@@ -183,7 +218,7 @@ async fn until_saved(path: &Path, view: &Inventory) {
 #[tokio::test(start_paused = true)]
 async fn the_saved_view_stands_in_while_the_source_is_away_and_gives_way_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    file::save(&path(&folder), SOURCE, &inventory()).unwrap();
+    file::save(&path(&folder), SOURCE, &inventory(), &[]).unwrap();
     let mut it = Keeping::begin(path(&folder));
     let began = Instant::now();
     it.views.wait_for(Option::is_some).await.unwrap();
@@ -198,7 +233,7 @@ async fn the_saved_view_stands_in_while_the_source_is_away_and_gives_way_at_once
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_there_is_not_forestalled() {
     let folder = tempfile::tempdir().unwrap();
-    file::save(&path(&folder), SOURCE, &inventory()).unwrap();
+    file::save(&path(&folder), SOURCE, &inventory(), &[]).unwrap();
     let it = Keeping::begin(path(&folder));
     tokio::time::sleep(AWAY_AFTER / 2).await;
     let real = one("real");
@@ -212,7 +247,7 @@ async fn a_source_that_is_there_is_not_forestalled() {
 async fn without_a_usable_file_nothing_stands_in_and_nothing_ends() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
-    file::save(&empty, SOURCE, &Inventory::default()).unwrap();
+    file::save(&empty, SOURCE, &Inventory::default(), &[]).unwrap();
     let damaged = folder.path().join("damaged");
     std::fs::write(&damaged, "portolan-state 1 what?\n").unwrap();
     for path in [path(&folder), empty, damaged] {

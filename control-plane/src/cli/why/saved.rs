@@ -38,7 +38,8 @@ impl LastView {
             Some(policies) => publisher.following(policies.subscribe()),
             None => publisher,
         };
-        let view = publisher.once(std::sync::Arc::new(saved.inventory.clone()), &decisions)?;
+        let view =
+            publisher.keeping(&saved.kept).once(std::sync::Arc::new(saved.inventory.clone()), &decisions)?;
         Ok(Self { saved, decisions, view, dashboard_host })
     }
 
