@@ -127,7 +127,8 @@ async fn a_saved_view_answers_where_no_control_plane_does() {
     let (outlet, inventories, _) = provider::port(Duration::ZERO);
     outlet.publish(&Arc::new(support::inventory(&case().containers)));
     let stop = CancellationToken::new();
-    let keeper = Keeper::new(view.clone(), "docker").run(outlet, inventories, stop.clone());
+    let (_views, views) = tokio::sync::watch::channel(None);
+    let keeper = Keeper::new(view.clone(), "docker").run(outlet, inventories, views, stop.clone());
     let is_saved = async {
         while !view.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
