@@ -26,6 +26,10 @@ pub(crate) fn to_message(policies: &Policies, hide: &Hide) -> pb::GetPoliciesRes
         name: name.clone(),
         hosts: hosts.iter().map(ToString::to_string).collect(),
     });
+    let ports = policies.ports.iter().map(|(name, entries)| pb::ProjectPorts {
+        name: name.clone(),
+        entry_points: entries.iter().map(ToString::to_string).collect(),
+    });
     let defaults = policies.defaults.iter().map(|(key, value)| (key.clone(), hide.default(key, value)));
     let access_log = match policies.access_log {
         AccessLog::Json => PbAccessLog::Json,
@@ -39,6 +43,7 @@ pub(crate) fn to_message(policies: &Policies, hide: &Hide) -> pb::GetPoliciesRes
         auth: policies.auth.iter().map(to_auth).collect(),
         defaults: defaults.collect(),
         projects: projects.collect(),
+        project_ports: ports.collect(),
         access_log: access_log.into(),
         buffer_bytes: policies.buffer_bytes,
     }
@@ -87,6 +92,8 @@ pub(crate) fn from_message(told: pb::GetPoliciesResponse) -> Policies {
     policies.defaults = told.defaults.into_iter().collect();
     let hosts = |hosts: Vec<String>| hosts.iter().filter_map(|host| parse_host(host).ok()).collect();
     policies.projects = told.projects.into_iter().map(|it| (it.name, hosts(it.hosts))).collect();
+    let entries = |names: Vec<String>| names.into_iter().map(Into::into).collect();
+    policies.ports = told.project_ports.into_iter().map(|it| (it.name, entries(it.entry_points))).collect();
     policies
 }
 
@@ -149,7 +156,7 @@ mod tests {
               sso: { forward: { to: "S3CRET:9000", path: /S3CRET } }
               token: { jwt: { issuer: S3CRET, audiences: S3CRET, keys: "http://S3CRET/keys" } }
             defaults: { timeout: 30s, request-header.x-key: S3CRET }
-            projects: { shop: { hosts: ["shop.localhost", "*.shop.localhost"] } }
+            projects: { shop: { hosts: ["shop.localhost", "*.shop.localhost"] }, db: { listen: [db] } }
             access-log: text
             "#,
         )
@@ -159,6 +166,7 @@ mod tests {
         let back = from_message(told);
         assert_eq!(back.entry_points, policies.entry_points);
         assert_eq!((&back.projects, back.access_log), (&policies.projects, policies.access_log));
+        assert_eq!(back.ports, policies.ports);
         assert!(back.is_given && back.defaults["timeout"] == "30s");
         assert!(back.defaults["request-header.x-key"].starts_with("hidden-"));
         for (name, auth) in &policies.auth {

@@ -30,11 +30,11 @@ pub(super) fn meaning(file: File) -> Result<Policies, Vec<Mistake>> {
         entry_points,
         certificates,
         auth: auth(file.auth, &mut mistakes),
-        projects: projects(file.projects, &mut mistakes),
         access_log: file.access_log.into(),
         buffer_bytes: file.buffers.map_or(BUFFER_BYTES, |size| buffers(size, &mut mistakes)),
         ..Policies::default()
     };
+    (policies.projects, policies.ports) = projects(file.projects, &policies, &mut mistakes);
     policies.defaults = defaults(file.defaults, &policies, &mut mistakes);
     if mistakes.0.is_empty() { Ok(policies) } else { Err(mistakes.0) }
 }
@@ -256,22 +256,47 @@ fn jwt(word: JwtWord, at: Location, mistakes: &mut Mistakes) -> Option<Jwt> {
     }
 }
 
+/// The hosts and the entry points of TCP of each project that has a list of them.
 fn projects(
     projects: BTreeMap<String, Spanned<Project>>,
+    policies: &Policies,
     mistakes: &mut Mistakes,
-) -> BTreeMap<String, Vec<Host>> {
-    let mut all = BTreeMap::new();
+) -> (BTreeMap<String, Vec<Host>>, BTreeMap<String, Vec<EntryName>>) {
+    let (mut all_hosts, mut all_ports) = (BTreeMap::new(), BTreeMap::new());
     for (name, project) in projects {
-        let mut hosts = Vec::new();
-        for host in project.value.hosts {
-            match label::parse_host(&host.value) {
-                Ok(parsed) => hosts.push(parsed),
-                Err((reason, fix)) => mistakes.add(host.referenced, reason, fix),
-            }
+        let Project { hosts, listen } = project.value;
+        if hosts.is_none() && listen.is_none() {
+            let reason = format!("nothing is said to be {name}'s");
+            mistakes.add(
+                project.referenced,
+                reason,
+                "list its hosts, or its entry points of TCP: listen: [db]",
+            );
         }
-        all.insert(name, hosts);
+        if let Some(hosts) = hosts {
+            let mut own = Vec::new();
+            for host in hosts {
+                match label::parse_host(&host.value) {
+                    Ok(parsed) => own.push(parsed),
+                    Err((reason, fix)) => mistakes.add(host.referenced, reason, fix),
+                }
+            }
+            all_hosts.insert(name.clone(), own);
+        }
+        if let Some(listen) = listen {
+            for entry in listen.iter().filter(|entry| !policies.is_tcp(&entry.value)) {
+                let fix = "name an entry point that has protocol: tcp; of requests, hosts say whose they are";
+                let reason = if policies.has_entry(&entry.value) {
+                    format!("the entry point {} carries HTTP", entry.value)
+                } else {
+                    format!("there is no entry point {:?}", entry.value)
+                };
+                mistakes.add(entry.referenced, reason, fix);
+            }
+            all_ports.insert(name, listen.into_iter().map(|entry| entry.value.into()).collect());
+        }
     }
-    all
+    (all_hosts, all_ports)
 }
 
 fn defaults(

@@ -4,10 +4,12 @@ use super::Policies;
 use crate::model::{Host, Site};
 
 impl Policies {
-    /// The same as [`refusal`](Self::refusal), of a host at an entry point: where nobody says a host none belongs to anybody.
+    /// The same as [`refusal`](Self::refusal), of a host at an entry point: where nobody says a host none belongs to anybody,
+    /// and an entry point of TCP may itself be somebody's.
     #[must_use]
     pub fn refusal_at(&self, project: Option<&str>, site: &Site) -> Option<(String, String)> {
-        self.refusal(project, &site.host).filter(|_| self.knows_hosts(&site.entry))
+        let of_host = || self.refusal(project, &site.host).filter(|_| self.knows_hosts(&site.entry));
+        self.port_refusal(project, &site.entry).or_else(of_host)
     }
 
     /// Why a container of `project`, or of none, may not claim `host`, and what to do about it; nothing where it may.

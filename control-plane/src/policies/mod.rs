@@ -1,4 +1,4 @@
-//! What the administrator says and no label may: entry points, certificates and ways to prove who one is, which project may claim which host, what holds where no label
+//! What the administrator says and no label may: entry points, certificates and ways to prove who one is, which project may claim which host and port, what holds where no label
 //! says, how the access log is written. One YAML file, `portolan.yaml` (docs/policies.md).
 //!
 //! ```text
@@ -10,6 +10,7 @@ mod auth;
 mod check;
 mod hosts;
 mod jwt;
+mod ports;
 mod schema;
 mod secret;
 mod watch;
@@ -58,6 +59,8 @@ pub struct Policies {
     pub defaults: BTreeMap<String, String>,
     /// The hosts that belong to a Compose project alone, and are all that it may claim.
     pub projects: BTreeMap<String, Vec<Host>>,
+    /// The entry points of TCP that belong to a Compose project alone, and are all of TCP that it may claim.
+    pub ports: BTreeMap<String, Vec<EntryName>>,
     /// How requests are logged.
     pub access_log: AccessLog,
     /// How many bytes Envoy holds of what one side of a connection sends and the other has not taken, before it reads no more.
@@ -74,6 +77,7 @@ impl Default for Policies {
             auth: BTreeMap::new(),
             defaults: BTreeMap::new(),
             projects: BTreeMap::new(),
+            ports: BTreeMap::new(),
             access_log: AccessLog::default(),
             buffer_bytes: BUFFER_BYTES,
         }

@@ -108,7 +108,8 @@ pub(super) struct JwtWord {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Project {
-    pub(super) hosts: Vec<Spanned<String>>,
+    pub(super) hosts: Option<Vec<Spanned<String>>>,
+    pub(super) listen: Option<Vec<Spanned<String>>>,
 }
 
 /// A value as a label has it: YAML reads `10` and `true` as something else than text.

@@ -57,10 +57,18 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
             "projects:\n  shop:\n    hosts: [a.test, \"https://b.test\"]",
             "3:21: \"https://b.test\" is a URL or has a path; write the host \"b.test\" alone",
         ),
-        ("projects: { shop: {} }", "missing field"),
         ("buffers: 64", "1:10: buffers of \"64\": a size has a unit; write a size from 4KiB to 64MiB"),
         ("buffers: 1KiB", "1:10: buffers of \"1KiB\": no connection works well with it; write"),
         ("buffers: 1GiB", "1:10: buffers of \"1GiB\": no connection works well with it; write"),
+        ("projects: { shop: {} }", "1:19: nothing is said to be shop's; list its hosts, or its entry points"),
+        (
+            "projects: { shop: { listen: [db] } }",
+            "1:30: there is no entry point \"db\"; name an entry point that has protocol: tcp",
+        ),
+        (
+            "projects: { shop: { listen: [web] } }",
+            "1:30: the entry point web carries HTTP; name an entry point that has protocol: tcp",
+        ),
         (
             "defaults: { host: a }",
             "defaults.host: host is for a container to say, and for no other; write one of listen, tls",

@@ -167,6 +167,7 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         tcp::the_name_in_tls_chooses_the_service_and_nothing_else_is_read,
         tcp::envoy_ends_tls_with_the_certificates_of_the_entry_point,
         opening::why_says_of_a_connection_what_envoy_does,
+        tcp::a_port_belongs_to_its_project,
     ]
 }
 

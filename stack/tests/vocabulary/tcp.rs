@@ -271,3 +271,33 @@ pub fn envoy_ends_tls_with_the_certificates_of_the_entry_point(folder: &Path) ->
     })?;
     is(lab.touched()?, before, "a certificate is not in the listener")
 }
+
+pub fn a_port_belongs_to_its_project(folder: &Path) -> Result<()> {
+    let (db, mq) = (ports::free()?, ports::free()?);
+    let policies = |projects: Value| {
+        json!({ "entry-points": { "db": entry(db), "mq": entry(mq) }, "projects": projects }).to_string()
+    };
+    let lab = Lab::start_as(folder, Some(&json!({})), &DRAIN)?;
+    let one = lab.echo("one")?;
+    lab.write_policies(&policies(json!({ "shop": { "listen": ["db"] } })))?;
+    // What a services file names is of no project.
+    lab.serve("stranger", &[("protocol", "tcp"), ("listen", "db, mq")], &[one.address()])?;
+    until("a port that is nobody's", LIMIT, || is(server(mq, b"x")?, "one".to_owned(), "the server"))?;
+    is(server(db, b"x")?, String::new(), "somebody's")?;
+    let shown = lab.problems()?.to_string();
+    for words in
+        ["the entry point db belongs to the project shop, and this container", "choose another entry point"]
+    {
+        ensure!(shown.contains(words), "{words}: {shown}");
+    }
+
+    // It is given to everybody, and to somebody else.
+    lab.write_policies(&policies(json!({})))?;
+    until("it is anybody's", LIMIT, || is(server(db, b"x")?, "one".to_owned(), "the server"))?;
+    let mut held = Client::open(db, b"x")?.context("closed")?;
+    lab.write_policies(&policies(json!({ "shop": { "listen": ["db"] } })))?;
+    until("it is the project's again", LIMIT, || is(server(db, b"x")?, String::new(), "the server"))?;
+    held.is_ended().context("a connection from before")?;
+    is(server(mq, b"x")?, "one".to_owned(), "the other port")?;
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
+}
