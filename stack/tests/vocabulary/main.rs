@@ -168,6 +168,7 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         tcp::envoy_ends_tls_with_the_certificates_of_the_entry_point,
         opening::why_says_of_a_connection_what_envoy_does,
         tcp::a_port_belongs_to_its_project,
+        tcp::an_address_is_opened_as_another_protocol_and_back,
     ]
 }
 

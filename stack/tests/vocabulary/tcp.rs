@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stack::ports;
 use stack::wait::until;
 
-use super::lab::{LIMIT, Lab, is};
+use super::lab::{LIMIT, Lab, is, status};
 use super::secure::{ask, is_shown, make};
 
 /// Envoy ends the connections of what is taken away after this time, and not after ten minutes.
@@ -270,6 +270,39 @@ pub fn envoy_ends_tls_with_the_certificates_of_the_entry_point(folder: &Path) ->
         is_shown(&ask(port, "site.test", None, "http/1.1")?, &next)
     })?;
     is(lab.touched()?, before, "a certificate is not in the listener")
+}
+
+pub fn an_address_is_opened_as_another_protocol_and_back(folder: &Path) -> Result<()> {
+    let (port, beside) = (ports::free()?, ports::free()?);
+    let policies = |entry: Value| json!({ "entry-points": { "in": entry, "beside": { "listen": format!("127.0.0.1:{beside}") } } });
+    let http = policies(json!({ "listen": format!("127.0.0.1:{port}") }));
+    let tcp = policies(entry(port));
+    let lab = Lab::start_as(folder, Some(&http), &DRAIN)?;
+    let one = lab.echo("one")?;
+    // Both ask for it all the time, and the one that does not fit is a problem.
+    lab.serve_all(&[
+        ("web", &[("host", "web.test"), ("listen", "in, beside"), ("respond", "200:web")], &[]),
+        ("db", &[("protocol", "tcp"), ("listen", "in")], &[one.address()]),
+    ])?;
+    let answers = |port: u16| -> Result<()> {
+        let answer = lab.get_at(port, "web.test", "/")?;
+        is((status(&answer), answer.text()?.as_str()), (200, "web"), "the answer")
+    };
+    for round in ["first", "second"] {
+        until("requests are answered", LIMIT, || answers(port)).context(round)?;
+        lab.write_policies(&tcp.to_string())?;
+        until("connections are taken", LIMIT, || is(server(port, b"x")?, "one".to_owned(), "the server"))
+            .context(round)?;
+        let mut held = Client::open(port, b"x")?.context("closed")?;
+        answers(beside)?;
+        let shown = lab.problems()?.to_string();
+        ensure!(shown.contains("\"web\""), "whoever is left out is told: {shown}");
+        lab.write_policies(&http.to_string())?;
+        until("requests are answered again", LIMIT, || answers(port)).context(round)?;
+        held.is_ended().context("a connection to what is not there any more")?;
+        answers(beside)?;
+    }
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
 }
 
 pub fn a_port_belongs_to_its_project(folder: &Path) -> Result<()> {
