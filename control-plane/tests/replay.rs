@@ -225,7 +225,7 @@ async fn secrets_of_labels_and_policies_are_left_out_and_a_replay_says_so() {
     write(
         "portolan.yaml",
         "entry-points: {websecure: {listen: '0.0.0.0:8443', tls: site}}\ncertificates: {site: {chain: crt, key: key}}\n\
-         auth: {staff: {basic: {users: users}}}\n",
+         auth: {staff: {basic: {users: users}}, id: {jwt: {issuer: i, audiences: a, keys: 'https://id.test/keys', ca: crt}}}\n",
     );
     let labels = [
         ("portolan.host", "web.localhost"),
@@ -242,10 +242,10 @@ async fn secrets_of_labels_and_policies_are_left_out_and_a_replay_says_so() {
 
     let replay = recording::replay(&recording::read(&path).unwrap(), None).unwrap();
     assert!(replay.difference().is_none(), "{replay:?}");
-    assert_eq!(replay.unknown(), ["route", "secret"]);
+    assert_eq!(replay.unknown(), ["cluster", "route", "secret"]);
     let others = |snapshot: &Snapshot| {
         let mut all = bytes(snapshot);
-        all.retain(|(kind, _), _| !["route", "secret"].contains(&kind.as_str()));
+        all.retain(|(kind, _), _| !["cluster", "route", "secret"].contains(&kind.as_str()));
         all
     };
     let (here, live) = (replay.snapshot().unwrap(), &live.snapshot);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::jwt::{Jwt, Keys};
+use super::jwt::Jwt;
 use super::secret::{Hidden, read};
 use super::watch::beside;
 use crate::translate::HostPort;
@@ -45,16 +45,20 @@ impl Auth {
     /// The file that it names.
     pub(super) const fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::Basic { file, .. } | Self::Jwt(Jwt { keys: Keys::File { path: file, .. }, .. }) => {
-                Some(file)
-            }
-            Self::Forward { .. } | Self::Jwt(_) => None,
+            Self::Basic { file, .. } => Some(file),
+            Self::Jwt(jwt) => jwt.file(),
+            Self::Forward { .. } => None,
         }
     }
 
     /// Its file, as one beside the policies file `policies`.
     pub(super) fn beside(&mut self, policies: &Path) {
-        if let Self::Basic { file, .. } | Self::Jwt(Jwt { keys: Keys::File { path: file, .. }, .. }) = self {
+        let file = match self {
+            Self::Basic { file, .. } => Some(file),
+            Self::Jwt(jwt) => jwt.file_mut(),
+            Self::Forward { .. } => None,
+        };
+        if let Some(file) = file {
             *file = beside(policies, file);
         }
     }

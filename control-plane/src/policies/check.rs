@@ -228,7 +228,7 @@ fn auth(words: BTreeMap<String, Spanned<AuthWord>>, mistakes: &mut Mistakes) -> 
 
 /// What a token must be, where that can be understood.
 fn jwt(word: JwtWord, at: Location, mistakes: &mut Mistakes) -> Option<Jwt> {
-    let JwtWord { issuer, audiences, keys, headers } = word;
+    let JwtWord { issuer, audiences, keys, ca, headers } = word;
     let audiences = audiences.list();
     if issuer.is_empty() || audiences.is_empty() || audiences.iter().any(String::is_empty) {
         let fix = "write what its iss and aud say: issuer: https://id.example.com, audiences: [shop]";
@@ -247,7 +247,7 @@ fn jwt(word: JwtWord, at: Location, mistakes: &mut Mistakes) -> Option<Jwt> {
             mistakes.add(at, format!("{header} says no claim"), "write the name of one, such as sub");
         }
     }
-    match Keys::parse(&keys) {
+    match Keys::parse(&keys, ca) {
         Ok(keys) => Some(Jwt { issuer, audiences, headers, keys }),
         Err((reason, fix)) => {
             mistakes.add(at, reason, fix);

@@ -8,10 +8,12 @@ use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::secret::read;
+use super::trust::Trust;
 use crate::translate::HostPort;
 
-/// The port of a URL that says none.
+/// The ports of a URL that says none.
 const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 
 /// What a token must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,35 +38,48 @@ pub enum Keys {
         /// What it says; nothing while it cannot be read.
         set: Option<Arc<str>>,
     },
-    /// At the signer's, whom Envoy asks by HTTP.
+    /// At the signer's, whom Envoy asks by HTTP or HTTPS.
     At {
         /// Where that is, as seen from Envoy.
         at: HostPort,
         /// The path there.
         path: String,
+        /// By whom the signer's certificate is to be signed; nothing where it is asked without TLS.
+        trust: Option<Trust>,
     },
 }
 
 impl Keys {
-    /// A file's path, or `http://HOST[:PORT]/PATH`.
+    /// A file's path, or `https://HOST[:PORT]/PATH`, or the same with `http`; `ca` is a file of those who may sign for the host.
     ///
     /// # Errors
     ///
-    /// It is neither: why, and what to write instead.
-    pub(super) fn parse(text: &str) -> Result<Self, (String, &'static str)> {
-        let Some((scheme, rest)) = text.split_once("://") else {
+    /// It is none of these: why, and what to write instead.
+    pub(super) fn parse(text: &str, ca: Option<PathBuf>) -> Result<Self, (String, &'static str)> {
+        let url = text.split_once("://");
+        let is_https = url.is_some_and(|(scheme, _)| scheme == "https");
+        if ca.is_some() && !is_https {
+            return Err((
+                "ca: nobody shows a certificate but who is asked for keys by https".to_owned(),
+                "remove ca, or write keys: https://...",
+            ));
+        }
+        let Some((scheme, rest)) = url else {
             return Ok(Self::File { path: text.into(), set: None });
         };
-        if scheme != "http" {
+        if !is_https && scheme != "http" {
             let reason = format!("keys: Envoy cannot ask by {scheme}");
             return Err((
                 reason,
-                "write http:// of a service that Envoy reaches, or a file into which the keys are fetched",
+                "write https:// or http:// of a service that Envoy reaches, or a file into which the keys are fetched",
             ));
         }
+        let trust = ca.map_or(Trust::Web, |path| Trust::File { path, authorities: None });
+        let trust = is_https.then_some(trust);
+        let port = if is_https { HTTPS } else { HTTP };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:{HTTP}") };
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
         let at = authority
             .parse()
             .map_err(|reason| (format!("keys: {reason}"), "it is a service that Envoy reaches"))?;
@@ -72,7 +87,7 @@ impl Keys {
             return Err((format!("keys: {path:?} is not a path"), "write one such as /keys"));
         }
         let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
-        Ok(Self::At { at, path })
+        Ok(Self::At { at, path, trust })
     }
 }
 
@@ -80,7 +95,27 @@ impl Jwt {
     /// Whether it can be asked.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
-        !matches!(self.keys, Keys::File { set: None, .. })
+        match &self.keys {
+            Keys::File { set, .. } => set.is_some(),
+            Keys::At { trust: Some(trust), .. } => trust.is_ready(),
+            Keys::At { trust: None, .. } => true,
+        }
+    }
+
+    /// The file that it names: of keys, or of those who may sign for whom has them.
+    pub(super) const fn file(&self) -> Option<&PathBuf> {
+        match &self.keys {
+            Keys::File { path, .. } | Keys::At { trust: Some(Trust::File { path, .. }), .. } => Some(path),
+            Keys::At { .. } => None,
+        }
+    }
+
+    /// The same, to be named otherwise.
+    pub(super) const fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        match &mut self.keys {
+            Keys::File { path, .. } | Keys::At { trust: Some(Trust::File { path, .. }), .. } => Some(path),
+            Keys::At { .. } => None,
+        }
     }
 
     /// A name for what a token must be, apart from its keys. What asks for another one is asked for something else.
@@ -100,9 +135,18 @@ impl Jwt {
         format!("{:016x}", hash.digest())
     }
 
-    /// Takes in what the file of keys says, as [`Auth::fill`](super::Auth).
+    /// Takes in what its file says, as [`Auth::fill`](super::Auth).
     pub(super) fn fill(&mut self, last: Option<&Self>) -> Result<(), (String, bool, String)> {
-        let Keys::File { path, set } = &mut self.keys else { return Ok(()) };
+        let (path, set) = match &mut self.keys {
+            Keys::File { path, set } => (path, set),
+            Keys::At { trust, .. } => {
+                let before = last.and_then(|last| match &last.keys {
+                    Keys::At { trust, .. } => trust.as_ref(),
+                    Keys::File { .. } => None,
+                });
+                return trust.as_mut().map_or(Ok(()), |trust| trust.fill(before));
+            }
+        };
         match read(path).and_then(|text| checked(&text).map(|()| text)) {
             Ok(text) => *set = Some(text.into()),
             Err((reason, fix)) => {
@@ -181,16 +225,20 @@ mod tests {
 
     #[test]
     fn keys_are_in_a_file_or_at_a_service() {
-        let at = |text: &str| match Keys::parse(text) {
+        let at = |text: &str| match Keys::parse(text, None) {
             Ok(Keys::File { path, .. }) => path.display().to_string(),
-            Ok(Keys::At { at, path }) => format!("{} {} {path}", at.host, at.port),
+            Ok(Keys::At { at, path, trust }) => {
+                format!("{} {} {path}{}", at.host, at.port, if trust.is_some() { " by TLS" } else { "" })
+            }
             Err((reason, _)) => reason,
         };
         for (text, wanted) in [
             ("keys/id.json", "keys/id.json"),
             ("http://id:8080/realms/a/certs?x=1", "id 8080 /realms/a/certs?x=1"),
             ("http://id", "id 80 /"),
-            ("https://id/keys", "keys: Envoy cannot ask by https"),
+            ("https://id/keys", "id 443 /keys by TLS"),
+            ("https://id:8443", "id 8443 / by TLS"),
+            ("ftp://id/keys", "keys: Envoy cannot ask by ftp"),
             (
                 "http:///keys",
                 "keys: \":80\" is not HOST:PORT; write a name or an address, and a port: control-plane:18001",

@@ -13,6 +13,7 @@ mod jwt;
 mod ports;
 mod schema;
 mod secret;
+mod trust;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use auth::Auth;
 pub use jwt::{Jwt, Keys};
 pub use schema::parse;
 pub use secret::{Certificate, Hidden, Pair};
+pub use trust::Trust;
 pub use watch::{PoliciesFile, PoliciesReceiver};
 
 /// The entry point that every edge has.

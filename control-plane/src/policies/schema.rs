@@ -101,6 +101,7 @@ pub(super) struct JwtWord {
     pub(super) issuer: String,
     pub(super) audiences: OneOrMore,
     pub(super) keys: String,
+    pub(super) ca: Option<PathBuf>,
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
 }

@@ -104,8 +104,12 @@ fn every_mistake_is_told_with_its_place_and_what_to_write() {
             "a token is asked for who signed it and whom it is for; write what its iss and aud say",
         ),
         (
-            "auth: { a: { jwt: { issuer: i, audiences: a, keys: \"https://i/k\" } } }",
-            "keys: Envoy cannot ask by https; write http://",
+            "auth: { a: { jwt: { issuer: i, audiences: a, keys: \"ftp://i/k\" } } }",
+            "keys: Envoy cannot ask by ftp; write https:// or http://",
+        ),
+        (
+            "auth: { a: { jwt: { issuer: i, audiences: a, keys: \"http://i/k\", ca: ca.pem } } }",
+            "ca: nobody shows a certificate but who is asked for keys by https; remove ca, or write",
         ),
         (
             "auth: { a: { jwt: { issuer: i, audiences: a, keys: k, headers: { X-User: sub } } } }",

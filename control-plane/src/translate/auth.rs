@@ -3,7 +3,12 @@
 //! The filters are in the chain as soon as there is a policies file, and not when it has a first policy: a connection of a listener before
 //! that one would be asked nothing. Names and hashes are in the routes, so that a new password touches no connection. Of tokens see `jwt`.
 
+use std::net::IpAddr;
+
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, DnsLookupFamily,
+};
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::http_uri::HttpUpstreamType;
 use envoy_types::pb::envoy::config::core::v3::{DataSource, HttpUri};
@@ -20,8 +25,9 @@ use envoy_types::pb::google::protobuf::Any;
 
 use super::any::any;
 use super::filters::off;
-use super::{dashboard, duration, jwt};
-use crate::policies::{Auth, Keys, Policies};
+use super::{dashboard, duration, jwt, trust};
+use crate::policies::{Auth, Keys, Policies, Trust};
+use crate::translate::HostPort;
 
 const BASIC: &str = "envoy.filters.http.basic_auth";
 const FORWARD: &str = "envoy.filters.http.ext_authz";
@@ -84,12 +90,28 @@ pub(super) fn clusters(policies: &Policies) -> Vec<Cluster> {
     let service = |(name, auth): (&String, &Auth)| match auth {
         Auth::Forward { at, .. } => Some(dashboard::elsewhere(&cluster_name(name), at)),
         Auth::Jwt(jwt) => match &jwt.keys {
-            Keys::At { at, .. } => Some(dashboard::elsewhere(&cluster_name(name), at)),
+            Keys::At { at, trust, .. } => Some(signer(name, at, trust.as_ref())),
             Keys::File { .. } => None,
         },
         Auth::Basic { .. } => None,
     };
     policies.auth.iter().filter_map(service).collect()
+}
+
+/// Who has the keys of the policy `name`.
+fn signer(name: &str, at: &HostPort, trust: Option<&Trust>) -> Cluster {
+    let mut cluster = dashboard::elsewhere(&cluster_name(name), at);
+    let Some(trust) = trust else { return cluster };
+    cluster.transport_socket = trust::transport(&at.host, trust);
+    if let (None, Some(places)) = (&cluster.transport_socket, &mut cluster.load_assignment) {
+        // Nobody is asked of whom one cannot know who he is.
+        places.endpoints.clear();
+    } else if at.host.parse::<IpAddr>().is_err() {
+        // Somebody out there may have addresses of both families where only one leads out of here; all are tried in turn.
+        cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::LogicalDns as i32));
+        cluster.dns_lookup_family = DnsLookupFamily::All as i32;
+    }
+    cluster
 }
 
 /// No service of a container has a colon in its name.
@@ -104,6 +126,7 @@ fn uri(cluster: &str, name: &str) -> HttpUri {
 /// A host, with a path where it says one.
 pub(super) fn uri_of(cluster: &str, place: &str) -> HttpUri {
     HttpUri {
+        // The cluster says whether it is by TLS.
         uri: format!("http://{place}"),
         timeout: duration(TIMEOUT),
         http_upstream_type: Some(HttpUpstreamType::Cluster(cluster.to_owned())),

@@ -73,7 +73,7 @@ fn provider(name: &str, jwt: &Jwt) -> JwtProvider {
         Keys::File { .. } => {
             (dashboard::NAME.to_owned(), "control-plane", format!("{KEYS_PATH}{name}"), FILE_AGE)
         }
-        Keys::At { at, path } => (cluster_name(name), at.host.as_str(), path.clone(), REMOTE_AGE),
+        Keys::At { at, path, .. } => (cluster_name(name), at.host.as_str(), path.clone(), REMOTE_AGE),
     };
     let keys = RemoteJwks {
         http_uri: Some(uri_of(&cluster, &format!("{host}{path}"))),

@@ -18,6 +18,7 @@ mod route;
 mod tcp;
 mod tls;
 mod tracing;
+mod trust;
 mod upstream;
 
 use std::net::{IpAddr, SocketAddr};

@@ -163,6 +163,7 @@ fn policies_trials(is_real: bool) -> Vec<Trial> {
         tokens::a_token_is_checked_and_new_keys_are_taken_up,
         tokens::a_connection_from_before_a_policy_is_not_let_through_without_it,
         tokens::keys_are_asked_of_the_signer,
+        tokens::keys_are_asked_by_https_of_who_can_prove_to_be_the_signer,
         tcp::connections_reach_a_service_and_outlive_what_does_not_concern_them,
         tcp::the_name_in_tls_chooses_the_service_and_nothing_else_is_read,
         tcp::envoy_ends_tls_with_the_certificates_of_the_entry_point,

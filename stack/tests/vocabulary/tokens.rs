@@ -9,9 +9,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData, SigningKey};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ED25519, PublicKeyData,
+    SigningKey,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
+use stack::ports;
 use stack::wait::until;
 
 use super::lab::{LIMIT, Lab, client, is, said, status};
@@ -220,5 +224,88 @@ pub fn keys_are_asked_of_the_signer(folder: &Path) -> Result<()> {
     is(ask(&lab, Some(&Signer::new()?.token(&claims(&json!({}))?)?))?, 401, "somebody else's")?;
     let closed = lab.request(Method::GET, "gone.test", "/").bearer_auth(&good).send()?;
     is(status(&closed), 401, "a signer who does not answer lets nobody in")?;
+    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
+}
+
+/// An authority, which signs a certificate for `name`: `<file>-ca.crt`, `<file>.crt` and `<file>.key` in `folder`.
+fn authority(folder: &Path, file: &str, name: &str) -> Result<()> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Another name than that of what it signs, or that would look as if it had signed itself.
+    params.distinguished_name.push(DnType::CommonName, "an authority");
+    let key = KeyPair::generate()?;
+    fs::write(folder.join(format!("{file}-ca.crt")), params.self_signed(&key)?.pem())?;
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
+    fs::write(folder.join(format!("{file}.crt")), certificate.pem())?;
+    fs::write(folder.join(format!("{file}.key")), key.serialize_pem())?;
+    Ok(())
+}
+
+pub fn keys_are_asked_by_https_of_who_can_prove_to_be_the_signer(folder: &Path) -> Result<()> {
+    let signer = Signer::new()?;
+    let port = ports::free()?;
+    authority(folder, "id", "localhost")?;
+    authority(folder, "other", "localhost")?;
+    let lab = Lab::start_with(folder, Some(&json!({})))?;
+    let id = Upstream::start_saying(lab.runtime.handle(), "id", &signer.keys().to_string())?;
+    let jwt = |host: &str, ca: Option<&str>| {
+        let mut policy: Value =
+            serde_json::from_str(&policy("shop", &format!("https://{host}:{port}/said")))?;
+        policy["auth"]["id"]["jwt"]["ca"] = json!(ca);
+        anyhow::Ok(policy["auth"]["id"].clone())
+    };
+    // The signer is at an entry point that speaks TLS.
+    let policies = json!({
+        "certificates": { "id": { "chain": "id.crt", "key": "id.key" } },
+        "entry-points": { "signer": { "listen": format!("127.0.0.1:{port}"), "tls": "id" } },
+        "auth": {
+            "id": jwt("localhost", Some("id-ca.crt"))?,
+            "stranger": jwt("localhost", Some("other-ca.crt"))?,
+            "public": jwt("localhost", None)?,
+            "misnamed": jwt("127.0.0.1", Some("id-ca.crt"))?,
+            "blind": jwt("localhost", Some("none.crt"))?,
+        },
+    });
+    lab.write_policies(&policies.to_string())?;
+    let closed = ["stranger", "public", "misnamed", "blind"];
+    let hosts: Vec<[(String, String); 3]> = closed
+        .iter()
+        .map(|name| {
+            let key = |key: &str| format!("routes.{name}.{key}");
+            let host = (key("host"), format!("{name}.test"));
+            [host, (key("auth"), (*name).to_owned()), (key("respond"), "200:in".to_owned())]
+        })
+        .collect();
+    let mut labels = vec![("respond", "200:open"), ("routes.guarded.respond", "200:guarded")];
+    labels.extend(hosts.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())));
+    lab.serve_all(&[
+        ("signer", &[("host", "localhost"), ("listen", "signer")], &[id.address()]),
+        ("tokens", &[&LABELS[..], &labels].concat(), &[]),
+    ])?;
+    let good = signer.token(&claims(&json!({}))?)?;
+    until("the right token is let through", LIMIT, || is(ask(&lab, Some(&good))?, 200, "the right one"))?;
+    is(ask(&lab, Some(&Signer::new()?.token(&claims(&json!({}))?)?))?, 401, "somebody else's")?;
+
+    for (name, why) in
+        [("stranger", "fail_verify_error"), ("public", "fail_verify_error"), ("misnamed", "fail_verify_san")]
+    {
+        until(name, LIMIT, || {
+            let tried = lab.counter(&format!("cluster.portolan.auth.{name}.ssl.{why}"))?;
+            ensure!(tried > 0, "its certificate is not refused yet");
+            Ok(())
+        })?;
+    }
+    let at = |name: &str| lab.request(Method::GET, &format!("{name}.test"), "/").bearer_auth(&good).send();
+    for (name, wanted) in closed.into_iter().zip([401, 401, 401, 503]) {
+        is(status(&at(name)?), wanted, name)?;
+    }
+    let shown = lab.problems()?.to_string();
+    ensure!(shown.contains("none.crt") && shown.contains("what it guards is closed"), "{shown}");
+
+    // An authority that is trusted from now on.
+    fs::copy(folder.join("id-ca.crt"), folder.join("other-ca.crt"))?;
+    until("the stranger is known", LIMIT, || is(status(&at("stranger")?), 200, "by the new authority"))?;
     is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
 }
