@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::json;
 use warp::http::{HeaderValue, Method, StatusCode, header};
 
-use crate::input::{self, MAX_BODY, Message};
+use crate::input::{self, Listing, MAX_BODY, Message};
 use crate::listing;
 use crate::problem::Problem;
 use crate::store::{Away, Store};
@@ -49,7 +49,7 @@ fn index(call: &Call) -> Result<Body, Problem> {
     match call.verb() {
         Method::GET => Ok(json_body(
             StatusCode::OK,
-            &json!({ "messages": "/messages", "one": "/messages/{key}", "health": "/health" }),
+            &json!({ "messages": "/messages", "page": "/messages?after={key}&limit=50", "one": "/messages/{key}", "health": "/health" }),
         )),
         _ => Err(Problem::method("GET, HEAD")),
     }
@@ -57,7 +57,10 @@ fn index(call: &Call) -> Result<Body, Problem> {
 
 async fn collection(call: Call, store: &Store) -> Result<Body, Problem> {
     match call.verb() {
-        Method::GET => Ok(listing::all(store, input::limit(&call.query)?).await?),
+        Method::GET => match input::listing(&call.query)? {
+            Listing::All { limit } => Ok(listing::all(store, limit).await?),
+            Listing::Page(window) => Ok(window.find(store).await?),
+        },
         Method::POST => {
             let media_type = call.media_type();
             let body = call.body(MAX_BODY).await?;

@@ -5,9 +5,11 @@ use serde_json::Value;
 use warp::http::StatusCode;
 
 use crate::problem::Problem;
+use crate::window::{self, Edge, Window};
 
-/// Most bytes of a request's body.
-pub(crate) const MAX_BODY: usize = 128 * 1024;
+/// Most bytes of a request's body: the longest key and value fit, percent-encoded (three times as long) or as JSON, unless
+/// that has to escape most of it.
+pub(crate) const MAX_BODY: usize = 256 * 1024;
 const MAX_KEY: usize = 256;
 const MAX_VALUE: usize = 64 * 1024;
 
@@ -16,6 +18,15 @@ const MAX_VALUE: usize = 64 * 1024;
 pub(crate) struct Message {
     pub(crate) key: String,
     pub(crate) value: String,
+}
+
+/// What to list.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// At most so many, in the order in which the store has them, which is none.
+    All { limit: usize },
+    /// Some, by the order of their keys.
+    Page(Window),
 }
 
 /// The key in a path; a slash in it belongs to it.
@@ -32,20 +43,48 @@ pub(crate) fn key_in_path(path: &str) -> Result<String, Problem> {
     check_key(key.into_owned())
 }
 
-/// The most messages to list, from a query: `limit=100`; without one, all.
-pub(crate) fn limit(query: &str) -> Result<usize, Problem> {
-    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "limit");
-    given.map_or(Ok(usize::MAX), |(_, limit)| {
-        limit.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| {
-            let error = format!("limit={limit:?} is not a number of messages");
-            Problem::new(StatusCode::BAD_REQUEST, error, "write a whole number from 1, such as limit=100")
-        })
+/// Which messages to list, from a query: `limit=100`, `after=KEY&limit=50`, `before=KEY`; without one, all.
+pub(crate) fn listing(query: &str) -> Result<Listing, Problem> {
+    let find = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+    };
+    let limit = find("limit").map(|given| limit(&given)).transpose()?;
+    let edge = match (find("after"), find("before")) {
+        (None, None) => return Ok(Listing::All { limit: limit.unwrap_or(usize::MAX) }),
+        (Some(key), None) => Edge::After(key),
+        (None, Some(key)) => Edge::Before(key),
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "after and before are both there",
+                "send one of them",
+            ));
+        }
+    };
+    let limit = limit.unwrap_or(window::MOST);
+    if limit > window::MOST {
+        let error = format!("limit={limit} is more than a page has");
+        let fix = format!("with after or before, ask for at most {} messages at a time", window::MOST);
+        return Err(Problem::new(StatusCode::BAD_REQUEST, error, fix));
+    }
+    Ok(Listing::Page(Window::new(edge, limit)))
+}
+
+fn limit(given: &str) -> Result<usize, Problem> {
+    given.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| {
+        let error = format!("limit={given:?} is not a number of messages");
+        Problem::new(StatusCode::BAD_REQUEST, error, "write a whole number from 1, such as limit=100")
     })
 }
 
 /// A key and a value from a body: JSON `{"key", "value"}`, or a form.
 pub(crate) fn message(media_type: &str, body: &[u8]) -> Result<Message, Problem> {
     let (key, value) = fields(media_type, body, Some("key"))?;
+    // Clients leave these out of a path before they send it (RFC 3986, section 5.2.4), percent-encoded or not.
+    if matches!(&*key, "." | "..") {
+        return Err(unprocessable(format!("no path can name the key {key:?}"), "choose another key"));
+    }
     Ok(Message { key: check_key(key)?, value: check_value(value)? })
 }
 
@@ -150,6 +189,7 @@ mod tests {
             (JSON, br#"{"key":"","value":"x"}"#, 422),
             (FORM, b"", 422),
             (FORM, b"key=a", 422),
+            (FORM, b"key=..&value=x", 422),
             ("", b"x", 415),
             ("text/xml", b"x", 415),
         ] {
@@ -167,6 +207,25 @@ mod tests {
         assert!(check_key("k".repeat(257)).is_err());
         assert!(check_value("v".repeat(65_536)).is_ok());
         assert!(check_value("v".repeat(65_537)).is_err());
+    }
+
+    #[test]
+    fn the_longest_message_fits_into_a_body() {
+        let encoded = "%C3%BC".len() * (MAX_KEY + MAX_VALUE) / "ü".len() + "key=&value=".len();
+        assert!(encoded <= MAX_BODY, "{encoded}");
+    }
+
+    #[test]
+    fn a_query_says_what_to_list() {
+        let page = |edge, limit| Ok(Listing::Page(Window::new(edge, limit)));
+        assert_eq!(listing(""), Ok(Listing::All { limit: usize::MAX }));
+        assert_eq!(listing("limit=3"), Ok(Listing::All { limit: 3 }));
+        assert_eq!(listing("after=&limit=3"), page(Edge::After(String::new()), 3));
+        assert_eq!(listing("after=a%20b"), page(Edge::After("a b".into()), 256));
+        assert_eq!(listing("before=b&limit=256"), page(Edge::Before("b".into()), 256));
+        for wrong in ["limit=0", "limit=x", "after=a&limit=-1", "after=a&before=b", "after=a&limit=257"] {
+            assert_eq!(listing(wrong).unwrap_err().status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
     }
 
     #[test]

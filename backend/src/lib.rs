@@ -12,6 +12,7 @@ mod input;
 mod listing;
 mod problem;
 pub mod store;
+mod window;
 
 use lifecycle::http::Options;
 use tokio::net::TcpListener;

@@ -84,6 +84,11 @@ impl Store {
         Ok(gone > 0)
     }
 
+    /// How many messages there are.
+    pub(crate) async fn count(&self) -> Result<u64, Away> {
+        self.ask(async |mut redis| redis.hlen(&self.key).await).await
+    }
+
     /// The messages from `cursor` on, about `count` of them.
     pub(crate) async fn page(&self, cursor: u64, count: usize) -> Result<Page, Away> {
         let scan = async |mut redis: PooledConnection<'_, RedisConnectionManager>| {

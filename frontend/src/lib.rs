@@ -2,11 +2,15 @@
 //! goes through the backend.
 //!
 //! ```text
-//! http (warp) --> site (what a request means) --> backend (HTTP client) --> page (handlebars)
+//! http (warp) --> site (what a request means) --> backend (HTTP client) --> list, page (handlebars)
 //! ```
 
 mod backend;
+mod list;
 mod page;
+mod place;
+mod refusal;
+mod sent;
 mod site;
 
 use lifecycle::http::Options;

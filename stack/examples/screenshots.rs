@@ -15,7 +15,8 @@ use stack::system::{Options, System};
 
 const WIDTHS: [u32; 3] = [390, 768, 1440];
 /// Name of the picture, host, path, and what to wait for.
-const PAGES: [(&str, &str, &str, &str); 7] = [
+type Page = (&'static str, &'static str, &'static str, &'static str);
+const PAGES: [Page; 9] = [
     (
         "overview",
         "dashboard",
@@ -27,7 +28,25 @@ const PAGES: [(&str, &str, &str, &str); 7] = [
     ("problems", "dashboard", "/problems", "true"),
     ("envoys", "dashboard", "/envoys", "true"),
     ("timeline", "dashboard", "/timeline", "true"),
-    ("frontend", "frontend", "/", "true"),
+    ("messages", "frontend", "/?saved=Flagship", "true"),
+    ("messages-change", "frontend", "/?key=Log+of+the+voyage", "true"),
+    ("messages-delete", "frontend", "/delete?key=Log+of+the+voyage", "true"),
+];
+const EMPTY: Page = ("messages-empty", "frontend", "/", "true");
+const LONG: Page = ("messages-long", "frontend", "/?after=ship+049", "true");
+const AWAY: Page = ("messages-away", "frontend", "/", "!!document.querySelector('[role=alert]')");
+const LOG: &str = "Friday, 3 August 1492. Set sail from the bar of Saltes at eight o'clock, and proceeded with a strong breeze till sunset, \
+sixty miles or fifteen leagues south, afterwards southwest and south by west, which is the direction of the Canaries.\n\n\
+Saturday, 4 August. Steered southwest by south.\n\nSunday, 5 August. Sailed day and night more than forty leagues.";
+const MESSAGES: [(&str, &str); 5] = [
+    ("Flagship", "Santa Maria"),
+    ("Log of the voyage", LOG),
+    ("Ships", "Niña\nPinta\nSanta Maria"),
+    (
+        "a-key-that-a-program-has-made/2026-11-25T02:22:27.123456789Z/0123456789abcdef0123456789abcdef",
+        "{\"state\":\"ready\"}",
+    ),
+    ("note", ""),
 ];
 
 /// Something to count.
@@ -61,19 +80,32 @@ fn run() -> Result<()> {
     };
     let binaries = Binaries::build()?;
     let portolan = binaries.portolan.clone();
-    let system = System::start(options, binaries)?;
+    let mut system = System::start(options, binaries)?;
     disturb(&system, &portolan)?;
     let browser = Browser::start(&program, &folder.join("browser"))?;
     let site = system.site()?;
-    for number in 0..4 {
-        let form = [("key", format!("ship-{number}")), ("value", "Santa Maria".to_owned())];
-        site.request(reqwest::Method::POST, "frontend.localhost", "/messages").form(&form).send()?;
+    let save = |key: &str, value: &str| -> Result<()> {
+        let form = [("key", key), ("value", value)];
+        let saved =
+            site.request(reqwest::Method::POST, "frontend.localhost", "/messages").form(&form).send()?;
+        ensure!(saved.status() == 303, "{key}: {saved:?}");
+        Ok(())
+    };
+    let mut tab = browser.tab()?;
+    take(&mut tab, &system, &into, &[EMPTY])?;
+    for (key, value) in MESSAGES {
+        save(key, value)?;
     }
     let load = Load::start(system.options().edge_port, 20, &ASKS)?;
-    let mut tab = browser.tab()?;
-    let taken = take(&mut tab, &system, &into);
+    let taken = take(&mut tab, &system, &into, &PAGES);
     load.stop()?;
     taken?;
+    for number in 0..120 {
+        save(&format!("ship {number:03}"), "Santa Maria")?;
+    }
+    take(&mut tab, &system, &into, &[LONG])?;
+    system.take("redis")?.kill()?;
+    take(&mut tab, &system, &into, &[AWAY])?;
     system.stop();
     Ok(())
 }
@@ -111,8 +143,8 @@ fn disturb(system: &System, portolan: &PathBuf) -> Result<()> {
     })
 }
 
-fn take(tab: &mut Tab, system: &System, into: &std::path::Path) -> Result<()> {
-    for (name, host, path, ready) in PAGES {
+fn take(tab: &mut Tab, system: &System, into: &std::path::Path, pages: &[Page]) -> Result<()> {
+    for (name, host, path, ready) in pages {
         for width in WIDTHS {
             for dark in [false, true] {
                 tab.look(width, dark)?;

@@ -146,7 +146,12 @@ impl System {
         Ok(())
     }
 
-    fn start_backend(&mut self) -> anyhow::Result<()> {
+    /// Starts the backend.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn start_backend(&mut self) -> anyhow::Result<()> {
         let otlp = self.options.otlp();
         let (port, redis) = (self.backend_port, self.redis_port);
         let backend = Process::start("backend", &self.logs(), &self.binaries.backend, |command| {

@@ -2,6 +2,7 @@
 //! reason; `REQUIRE_BROWSER=1` makes that a failure. They share one system and one tab, one after another.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod messages;
 mod urls;
 
 use std::fs;
@@ -94,7 +95,10 @@ const TESTS: &[(&str, Test)] = &[
     ("the_filter_works_with_the_keyboard_alone", the_filter_works_with_the_keyboard),
     ("without_scripts_the_pages_say_the_same", without_scripts_the_pages_say_the_same),
     ("a_page_outlives_a_restart_of_the_control_plane", a_page_outlives_a_restart),
-    ("the_frontends_form_saves_and_shows", the_frontends_form_saves),
+    ("messages_are_saved_changed_and_deleted_with_the_keyboard_and_without_a_script", messages::by_keyboard),
+    ("a_message_that_is_refused_stays_in_the_form", messages::refused),
+    ("a_long_list_of_messages_is_read_page_by_page", messages::page_by_page),
+    ("the_frontend_says_what_is_away_and_that_nothing_is_stored", messages::away),
     ("a_page_that_is_closed_is_no_error", a_page_that_is_closed_is_no_error),
 ];
 
@@ -159,20 +163,27 @@ fn every_page_is_shown(shared: &mut Shared) -> Result<()> {
     shared.tab.complaints()?;
     let mut wrong = Vec::new();
     for (host, path) in PAGES {
-        for width in [390, 768, 1440] {
-            for dark in [false, true] {
-                shared.tab.look(width, dark)?;
-                let url = shared.url(host, path);
-                shared.tab.open(&url)?;
-                let found = shared.tab.eval(AUDIT)?;
-                let found = found.as_array().into_iter().flatten().map(Value::to_string);
-                let found = found.chain(shared.tab.complaints()?);
-                wrong.extend(found.map(|found| format!("{host}{path}, {width}, dark {dark}: {found}")));
-            }
-        }
+        wrong.extend(audit(shared, host, path)?);
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
+}
+
+/// What is wrong with a page, in any window and theme.
+fn audit(shared: &mut Shared, host: &str, path: &str) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for width in [390, 768, 1440] {
+        for dark in [false, true] {
+            shared.tab.look(width, dark)?;
+            let url = shared.url(host, path);
+            shared.tab.open(&url)?;
+            let found = shared.tab.eval(AUDIT)?;
+            let found = found.as_array().into_iter().flatten().map(Value::to_string);
+            let found = found.chain(shared.tab.complaints()?);
+            wrong.extend(found.map(|found| format!("{host}{path}, {width}, dark {dark}: {found}")));
+        }
+    }
+    Ok(wrong)
 }
 
 fn the_page_follows(shared: &mut Shared) -> Result<()> {
@@ -308,24 +319,6 @@ fn a_page_outlives_a_restart(shared: &mut Shared) -> Result<()> {
     ensure!(shared.tab.eval("window.sameDocument")? == true, "the page was loaded anew");
     // The browser tells of every request without an answer.
     shared.tab.complaints()?;
-    Ok(())
-}
-
-fn the_frontends_form_saves(shared: &mut Shared) -> Result<()> {
-    let url = shared.url("frontend", "/");
-    shared.tab.open(&url)?;
-    let value = "a <b>value</b> & more, typed by hand";
-    shared.tab.type_into("[name=key]", "from-a-browser")?;
-    shared.tab.type_into("[name=value]", value)?;
-    shared
-        .tab
-        .eval("void setTimeout(() => document.querySelector('form[action=\"/messages\"] button').click())")?;
-    let row = format!(
-        "[...document.querySelectorAll('tr')].some((row) => row.innerText.includes('from-a-browser') && row.innerText.includes({}))",
-        json!(value)
-    );
-    shared.tab.until("it is listed", &row)?;
-    shared.no_complaints()?;
     Ok(())
 }
 
