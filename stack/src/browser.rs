@@ -210,7 +210,7 @@ impl Tab {
         Ok(())
     }
 
-    /// Presses a key: `Tab`, `Enter`, `/`.
+    /// Presses a key: `Tab`, `Enter`, `ArrowRight`, `/`.
     ///
     /// # Errors
     ///
@@ -219,6 +219,7 @@ impl Tab {
         let (text, code) = match key {
             "Enter" => ("\r", 13),
             "Tab" => ("", 9),
+            "ArrowRight" => ("", 39),
             other => (other, 0),
         };
         let mut parameters = json!({ "type": "keyDown", "key": key, "windowsVirtualKeyCode": code });

@@ -138,7 +138,7 @@
   });
   document.addEventListener("keydown", (event) => {
     const box = document.getElementById("filter");
-    if (event.key !== "/" || !box || event.target.matches("input") || event.ctrlKey || event.metaKey) return;
+    if (event.key !== "/" || !box || event.target.matches("input:not([type=radio])") || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     box.focus();
     box.select();

@@ -37,7 +37,8 @@ const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("cache-control", "no-store"),
 ];
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("live.js");
+const LIVE: &str = include_str!("live.js");
+const THEME: &str = include_str!("theme.js");
 const ICON: &str = include_str!("icon.svg");
 const OPENAPI: &str = include_str!("openapi.yaml");
 
@@ -135,7 +136,8 @@ impl Site {
         match call.path.as_str() {
             "/events" => self.events(),
             "/style.css" => typed(StatusCode::OK, "text/css; charset=utf-8", STYLE),
-            "/live.js" => typed(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT),
+            "/live.js" => typed(StatusCode::OK, "text/javascript; charset=utf-8", LIVE),
+            "/theme.js" => typed(StatusCode::OK, "text/javascript; charset=utf-8", THEME),
             "/icon.svg" => typed(StatusCode::OK, "image/svg+xml", ICON),
             "/api/openapi.yaml" => typed(StatusCode::OK, "application/yaml", OPENAPI),
             path => match (path.strip_prefix("/api/"), path.strip_prefix(KEYS_PATH)) {

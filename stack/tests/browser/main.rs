@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod messages;
+mod themes;
 mod urls;
 
 use std::fs;
@@ -94,6 +95,8 @@ const TESTS: &[(&str, Test)] = &[
     ("the_url_tester_agrees_with_envoy", urls::the_tester_agrees_with_envoy),
     ("the_filter_works_with_the_keyboard_alone", the_filter_works_with_the_keyboard),
     ("without_scripts_the_pages_say_the_same", without_scripts_the_pages_say_the_same),
+    ("a_theme_is_chosen_with_the_keyboard_and_stays_without_a_flash_of_another", themes::a_theme_is_chosen),
+    ("without_scripts_the_theme_is_the_systems", themes::without_scripts),
     ("a_page_outlives_a_restart_of_the_control_plane", a_page_outlives_a_restart),
     ("messages_are_saved_changed_and_deleted_with_the_keyboard_and_without_a_script", messages::by_keyboard),
     ("a_message_that_is_refused_stays_in_the_form", messages::refused),
