@@ -278,10 +278,13 @@ impl Recorder {
             };
             let name = host.to_string();
             for route in after.iter().filter(|route| !before.contains(route)) {
-                let text = match before.iter().any(|old| old.name == route.name) {
-                    true => format!("{} leads to {}, changed: {}", route.matches, route.service, route.name),
-                    false => format!("{} leads to {}: {}", route.matches, route.service, route.name),
-                };
+                let mut text = format!("{} leads to {}", route.matches, route.service);
+                if before.iter().any(|old| old.name == route.name) {
+                    text += ", changed";
+                }
+                if *route.name != *route.service.0 {
+                    text += &format!(": {}", route.name);
+                }
                 self.write(now, Kind::Route, &name, text);
             }
             for route in before.iter().filter(|route| after.iter().all(|new| new.name != route.name)) {

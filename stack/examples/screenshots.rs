@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use stack::binaries::Binaries;
@@ -13,6 +14,8 @@ use stack::load::{Ask, Load};
 use stack::ports;
 use stack::system::{Options, System};
 
+/// Generous: only a hang takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
 const WIDTHS: [u32; 3] = [390, 768, 1440];
 /// Name of the picture, host, path, and what to wait for.
 type Page = (&'static str, &'static str, &'static str, &'static str);
@@ -32,7 +35,14 @@ const PAGES: [Page; 9] = [
     ("messages-change", "frontend", "/?key=Log+of+the+voyage", "true"),
     ("messages-delete", "frontend", "/delete?key=Log+of+the+voyage", "true"),
 ];
-const EMPTY: Page = ("messages-empty", "frontend", "/", "true");
+const EMPTY: [Page; 5] = [
+    ("messages-empty", "frontend", "/", "true"),
+    ("overview-filtered", "dashboard", "/?q=nothing-like-this", "true"),
+    ("problems-empty", "dashboard", "/problems", "true"),
+    ("overview-empty", "dashboard", "/", NOTHING),
+    ("routes-empty", "dashboard", "/routes", NOTHING),
+];
+const NOTHING: &str = "document.body.innerText.includes('No container asks for a route yet')";
 const LONG: Page = ("messages-long", "frontend", "/?after=ship+049", "true");
 const AWAY: Page = ("messages-away", "frontend", "/", "!!document.querySelector('[role=alert]')");
 const LOG: &str = "Friday, 3 August 1492. Set sail from the bar of Saltes at eight o'clock, and proceeded with a strong breeze till sunset, \
@@ -81,7 +91,6 @@ fn run() -> Result<()> {
     let binaries = Binaries::build()?;
     let portolan = binaries.portolan.clone();
     let mut system = System::start(options, binaries)?;
-    disturb(&system, &portolan)?;
     let browser = Browser::start(&program, &folder.join("browser"))?;
     let site = system.site()?;
     let save = |key: &str, value: &str| -> Result<()> {
@@ -92,7 +101,15 @@ fn run() -> Result<()> {
         Ok(())
     };
     let mut tab = browser.tab()?;
-    take(&mut tab, &system, &into, &[EMPTY])?;
+    take(&mut tab, &system, &into, &EMPTY[..3])?;
+    std::fs::write(system.services_file(), "services: {}\n")?;
+    take(&mut tab, &system, &into, &EMPTY[3..])?;
+    disturb(&system, &portolan)?;
+    stack::wait::until("the frontend answers", LIMIT, || {
+        let status = site.get("frontend.localhost", "/")?.status();
+        ensure!(status.is_success(), "{status}");
+        Ok(())
+    })?;
     for (key, value) in MESSAGES {
         save(key, value)?;
     }
@@ -135,7 +152,7 @@ fn disturb(system: &System, portolan: &PathBuf) -> Result<()> {
         format!("{}{}", system.services(3), more.trim_start_matches('\n')),
     )?;
     let address = format!("127.0.0.1:{}", system.options().grpc_port);
-    stack::wait::until("frontend-2 is drained", std::time::Duration::from_secs(20), || {
+    stack::wait::until("frontend-2 is drained", LIMIT, || {
         let mut drain = Command::new(portolan);
         let output = drain.args(["drain", "frontend-2", "--address", &address]).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -35,7 +35,6 @@ struct HostCard {
     /// The worst of its routes.
     state: &'static str,
     routes: usize,
-    one_route: bool,
     open: bool,
 }
 
@@ -138,7 +137,6 @@ impl Map {
                 host,
                 state,
                 routes: routes.len(),
-                one_route: routes.len() == 1,
             };
             self.host_lines
                 .extend(rows.iter().zip(&routes).map(|(row, route)| Line::new(at, *row, route.state)));

@@ -15,7 +15,7 @@ type Words = Result<String, RenderErrorReason>;
 type Say = fn(&Helper<'_>) -> Words;
 
 /// What templates can say besides values, by name.
-const HELPERS: [(&str, Say); 7] = [
+const HELPERS: [(&str, Say); 8] = [
     ("state", state),
     ("tone", tone_of),
     ("age", age),
@@ -23,6 +23,7 @@ const HELPERS: [(&str, Say); 7] = [
     ("lag", lag),
     ("clock", clock),
     ("short", short),
+    ("plural", plural),
 ];
 
 const TEMPLATES: [(&str, &str); 8] = [
@@ -195,6 +196,14 @@ fn clock(helper: &Helper<'_>) -> Words {
     let time = text(helper, "clock")?;
     let clock = time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z'));
     Ok(format!("{} UTC", handlebars::html_escape(clock)))
+}
+
+/// `{{plural count "host"}}`: the noun, as it goes with the number.
+fn plural(helper: &Helper<'_>) -> Words {
+    let count = helper.param(0).and_then(|param| param.value().as_u64());
+    let noun = helper.param(1).and_then(|param| param.value().as_str());
+    let noun = noun.ok_or(RenderErrorReason::ParamNotFoundForName("plural", "1".to_owned()))?;
+    Ok(if count == Some(1) { noun.to_owned() } else { format!("{noun}s") })
 }
 
 /// `{{short version}}`: enough of a hash to tell two apart.

@@ -86,6 +86,9 @@
   }
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
   for (const id of ids.filter((id, at) => ids.indexOf(id) !== at)) wrong.push(`id ${id} twice`);
+  for (const cell of document.querySelectorAll("th, td")) {
+    if (isShown(cell) && cell.scrollWidth > cell.clientWidth + 1) wrong.push(`a cell runs into the next: ${describe(cell)}`);
+  }
   for (const table of document.querySelectorAll("table")) {
     if (!table.querySelector("th[scope=col]")) wrong.push(`a table without headers: ${describe(table)}`);
   }
