@@ -14,7 +14,7 @@ use std::time::Duration;
 use portolan::docker::DockerProvider;
 use portolan::file::FileProvider;
 use portolan::inventory::WorkloadId;
-use portolan::model::Kept;
+use portolan::model::{Kept, Problem};
 use portolan::overrides::{OverridesSender, Weight};
 use portolan::policies::PoliciesFile;
 use portolan::provider::{Provider, port};
@@ -60,7 +60,7 @@ impl Plane {
     fn start(folder: &Path, publisher: Publisher, limit: u64) -> Self {
         let policies = folder.join("portolan.yaml");
         let policies = policies.exists().then_some(policies);
-        let target = Target { folder: folder.join("recording"), limit, policies: policies.clone() };
+        let target = Target { folder: folder.join("recording"), limit };
         let (recorder, writer) = target.open(publisher.settings()).unwrap();
         let recording = writer.path().clone();
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
@@ -254,6 +254,82 @@ async fn secrets_of_labels_and_policies_are_left_out_and_a_replay_says_so() {
     assert_eq!(names(here), names(live));
 }
 
+/// What a person is told, in the order in which they are told.
+fn told(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn mistakes_of_the_policies_file_are_told_again_and_what_it_said_before_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| {
+        let beside = folder.path().join("portolan.new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, folder.path().join("portolan.yaml")).unwrap();
+    };
+    let good = "entry-points: {db: {listen: '0.0.0.0:5432', protocol: tcp}}\ndefaults: {timeout: 7s}\n";
+    write(good);
+    let labels = [("portolan.host", "web.localhost")];
+    let db = [("portolan.protocol", "tcp"), ("portolan.listen", "db")];
+    let containers = vec![envoy(), container("web", "10.0.0.3", &labels), container("db", "10.0.0.4", &db)];
+    let _engine = Living::at(&folder.path().join("docker.sock"), containers);
+    let mut plane = Plane::start(folder.path(), publisher(), 1 << 20);
+    let first = plane.until(|view| is_ready(view, "10.0.0.3")).await;
+    let mut told_then = Vec::new();
+    for (text, word) in [
+        // YAML that is none, beside what may be a secret,
+        (format!("{good}auth: {{staff: {{basic: {{users: {SECRET}}}}}\n"), "portolan.yaml: line"),
+        // words that nobody knows, in the place of one,
+        (
+            format!("{good}  request-header.x-key: {{word: '{SECRET}'}}\n")
+                .replace("{timeout: 7s}", "\n  timeout: 7s"),
+            "portolan.yaml: line",
+        ),
+        // and values that cannot be.
+        (
+            format!("defaults:\n  request-header.authorization: \"{SECRET}\\n\"\n  timeout: soon\n"),
+            "defaults.timeout",
+        ),
+        (format!("auth: {{staff: {{forward: {{to: 'http://me:{SECRET}@id'}}}}}}\n"), "to: "),
+    ] {
+        write(&text);
+        let view = plane
+            .until(|view| {
+                let all = told(&view.model.problems);
+                all.iter().any(|problem| problem.contains(word)) && !told_then.contains(&all)
+            })
+            .await;
+        assert_eq!(view.snapshot.version(), first.snapshot.version(), "what it said before stands: {text}");
+        told_then.push(told(&view.model.problems));
+    }
+    write(good);
+    plane.until(|view| view.model.problems.is_empty()).await;
+    let (path, served) = plane.stop().await;
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains(SECRET), "{text}");
+    let recording = recording::read(&path).unwrap();
+    let replay = recording::replay(&recording, None).unwrap();
+    assert!(replay.difference().is_none() && replay.unknown().is_empty(), "{:?}", replay.steps);
+    assert!(replay.problems().is_empty() && served.len() == 1);
+    let published = replay.steps.iter().filter(|step| step.outcome.is_some());
+    let all: Vec<Vec<String>> = published
+        .map(|step| told(recording::replay(&recording, Some(step.line)).unwrap().problems()))
+        .collect();
+    for then in told_then {
+        let hidden = |told: &[String]| told.iter().map(|text| without_secrets(text)).collect::<Vec<_>>();
+        assert!(all.iter().any(|again| hidden(again) == hidden(&then)), "{then:?} is not in {all:?}");
+    }
+}
+
+/// The same, whatever stands for a secret.
+fn without_secrets(text: &str) -> String {
+    let text = text.replace(&format!("me:{SECRET}"), "hidden").replace(SECRET, "hidden");
+    let mut parts = text.split("hidden-");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, rest| all + "hidden" + rest.get(16..).unwrap_or_default())
+}
+
 #[tokio::test]
 async fn traefiks_labels_are_read_again_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
@@ -308,7 +384,7 @@ async fn a_recording_that_is_full_ends_and_what_is_served_goes_on() {
     let replay = recording::replay(&recording, None).unwrap();
     assert!(replay.difference().is_none() && replay.snapshot().is_some(), "{replay:?}");
     // The next one finds no room, and says so before anything is served.
-    let target = Target { folder: folder.path().join("recording"), limit: 4_096, policies: None };
+    let target = Target { folder: folder.path().join("recording"), limit: 4_096 };
     let error = target.open(publisher().settings()).unwrap_err().to_string();
     assert!(error.contains("raise --record-limit"), "{error}");
 }
@@ -355,7 +431,7 @@ async fn a_services_file_is_recorded_as_what_it_says() {
         std::fs::write(&services, text).unwrap();
     };
     write("127.0.0.1:1");
-    let target = Target { folder: folder.path().join("recording"), limit: 1 << 20, policies: None };
+    let target = Target { folder: folder.path().join("recording"), limit: 1 << 20 };
     let (recorder, writer) = target.open(publisher().settings()).unwrap();
     let path = writer.path().clone();
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());

@@ -109,11 +109,8 @@ impl Serve {
             envoy_admin: self.envoy_admin,
             traces: self.otlp_endpoint.0.or(self.otel_exporter_otlp_endpoint.0),
         };
-        let record = self.record.map(|folder| Target {
-            folder,
-            limit: self.record_limit.saturating_mul(1 << 20),
-            policies: self.settings.policies.clone(),
-        });
+        let limit = self.record_limit.saturating_mul(1 << 20);
+        let record = self.record.map(|folder| Target { folder, limit });
         let (publisher, policies) = self.settings.publisher(edge.clone())?;
         let config = Config {
             listen: self.listen,

@@ -254,12 +254,23 @@ impl fmt::Display for Mistake {
 }
 
 /// The policies that hold, and what is wrong with the file as it is now.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct State {
     /// The last good ones.
     pub policies: Arc<Policies>,
     /// What is wrong since.
     pub problems: Arc<Vec<Problem>>,
+    /// The text of the file when it was right last,
+    pub good: Hidden,
+    /// and as it is now.
+    pub now: Hidden,
+}
+
+impl State {
+    /// Whether another one means the same: comments aside.
+    fn is_as(&self, other: &Self) -> bool {
+        self.policies == other.policies && self.problems == other.problems
+    }
 }
 
 #[cfg(test)]

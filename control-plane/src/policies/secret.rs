@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A text that is written nowhere: `Debug` says that there is one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hidden(Arc<str>);
 
 impl Hidden {
@@ -15,7 +15,7 @@ impl Hidden {
         Self(text.into())
     }
 
-    /// The text itself, for Envoy alone.
+    /// The text itself, for Envoy alone, and for who takes secrets out of it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Auth, Mistake, Policies, State, parse};
+use super::{Auth, Hidden, Mistake, Policies, State, parse};
 use crate::file::Changes;
 use crate::inventory::WorkloadId;
 use crate::model::Problem;
@@ -23,6 +23,8 @@ pub struct PoliciesFile {
     states: watch::Sender<State>,
     /// What the file said when it was right last, without what the files that it names say.
     words: Policies,
+    /// Its text then.
+    good: Hidden,
 }
 
 impl PoliciesFile {
@@ -37,7 +39,8 @@ impl PoliciesFile {
             .with_context(|| format!("cannot read the policies file {}", path.display()))?;
         match parse(&text) {
             Ok(words) => {
-                let mut file = Self { path, states: watch::Sender::default(), words };
+                let good = Hidden::new(&text);
+                let mut file = Self { path, states: watch::Sender::default(), words, good };
                 file.look();
                 Ok(file)
             }
@@ -77,8 +80,16 @@ impl PoliciesFile {
     /// Reads everything again, and publishes it where it says something else than before. These are a few small files; every few seconds
     /// that is less than to find out which of them changed.
     pub(super) fn look(&mut self) {
-        let mut mistakes = match std::fs::read_to_string(&self.path) {
-            Ok(text) => parse(&text).map(|words| self.words = words).err().unwrap_or_default(),
+        let read = std::fs::read_to_string(&self.path);
+        let now = Hidden::new(read.as_deref().unwrap_or_default());
+        let mut mistakes = match read {
+            Ok(text) => match parse(&text) {
+                Ok(words) => {
+                    (self.words, self.good) = (words, now.clone());
+                    Vec::new()
+                }
+                Err(mistakes) => mistakes,
+            },
             Err(error) => vec![Mistake {
                 place: None,
                 reason: format!("the policies file cannot be read: {error}"),
@@ -89,9 +100,10 @@ impl PoliciesFile {
         let mut policies = self.words.clone();
         mistakes.extend(policies.fill(&self.path, &self.states.borrow().policies));
         let problems = mistakes.into_iter().map(|mistake| problem(&self.path, mistake)).collect();
-        let state = State { policies: Arc::new(policies), problems: Arc::new(problems) };
+        let (policies, problems) = (Arc::new(policies), Arc::new(problems));
+        let state = State { policies, problems, good: self.good.clone(), now };
         self.states.send_if_modified(|last| {
-            let differs = *last != state;
+            let differs = !last.is_as(&state);
             if differs && is_faulty {
                 // What is wrong is told as problems are.
                 warn!(file = %self.path.display(), "the policies file has mistakes in it; the last good one stands");
@@ -99,6 +111,8 @@ impl PoliciesFile {
             if differs {
                 info!(file = %self.path.display(), mistakes = state.problems.len(), "policies file read");
                 *last = state;
+            } else {
+                (last.good, last.now) = (state.good, state.now);
             }
             differs
         });

@@ -50,8 +50,8 @@ pub struct Publisher {
     model: model::Options,
     edge: EdgeOptions,
     policies: Option<PoliciesReceiver>,
-    /// What is wrong with the policies file.
-    problems: Arc<Vec<Problem>>,
+    /// What those said last, and what is wrong with the file.
+    said: policies::State,
     /// Reads labels of another proxy, if asked to.
     compat: Option<Live>,
     /// What of those labels could not be carried over.
@@ -69,7 +69,7 @@ impl Publisher {
             model,
             edge,
             policies: None,
-            problems: Arc::default(),
+            said: policies::State::default(),
             compat: None,
             untranslated: Vec::new(),
             kept: Vec::new(),
@@ -106,7 +106,7 @@ impl Publisher {
     /// The same, by other policies or none, from now on.
     pub(crate) fn follow(&mut self, policies: Option<PoliciesReceiver>) {
         if policies.is_none() {
-            (self.model.policies, self.problems) = Default::default();
+            (self.model.policies, self.said) = Default::default();
         }
         self.policies = policies;
     }
@@ -127,8 +127,8 @@ impl Publisher {
     /// Takes up the newest policies.
     fn take_up_policies(&mut self) {
         if let Some(receiver) = &mut self.policies {
-            let policies::State { policies, problems } = receiver.borrow_and_update().clone();
-            (self.model.policies, self.problems) = (policies, problems);
+            self.said = receiver.borrow_and_update().clone();
+            self.model.policies = Arc::clone(&self.said.policies);
         }
     }
 
@@ -186,7 +186,7 @@ impl Publisher {
         let recalled = previous.is_none().then(|| model::recall(&self.kept, &self.model));
         let before = previous.map(|view| &view.model).or(recalled.as_ref());
         let mut model = model::build(inventory, &self.model, before);
-        let others = || self.problems.iter().chain(&self.untranslated);
+        let others = || self.said.problems.iter().chain(&self.untranslated);
         if others().next().is_some() {
             model.problems.extend(others().cloned());
             model.problems.sort();
@@ -226,7 +226,7 @@ impl Publisher {
                 let overrides = decisions.borrow_and_update().clone();
                 let inventory = self.translated(overrides.apply(&facts));
                 let view = self.publish(&inventory, event, &views, &snapshots);
-                let policies = self.policies.as_ref().map(|_| &self.model.policies);
+                let policies = self.policies.as_ref().map(|_| &self.said);
                 self.recorder.published(&facts, &overrides, policies, view.as_ref().map(|(view, _)| &**view));
                 if view.is_some_and(|(_, is_new)| is_new) {
                     timing.published(event);

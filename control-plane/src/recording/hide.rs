@@ -2,6 +2,7 @@
 //!
 //! In the place of a secret stands a word that is the same for the same secret within one recording, and tells nothing about it.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::LazyLock;
@@ -72,8 +73,7 @@ impl Hide {
 
     /// The value of one of our keys.
     fn value(&self, key: &str, value: &str) -> String {
-        let is_secret = key.starts_with("request-header.") || secret::is_name_of_one(key);
-        self.shown(is_secret, value)
+        self.shown(is_secret(key), value)
     }
 
     fn of_traefik(&self, label: &str, value: &str) -> String {
@@ -117,12 +117,56 @@ impl Hide {
 
     fn stand_in(&self, secret: &str) -> String {
         self.note();
+        self.stand_in_for(secret)
+    }
+
+    /// The same, where no resource depends on it.
+    fn stand_in_for(&self, secret: &str) -> String {
         format!("hidden-{:016x}", self.hasher.hash_one(secret))
     }
 
     /// What a policies file says where no label does, about the key of one.
     pub(crate) fn default(&self, key: &str, value: &str) -> String {
         self.value(key, value)
+    }
+
+    /// What may be a secret in a text that is written as `key: value`, whether it can be read or not.
+    pub(super) fn secrets<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        let mut found = Vec::new();
+        // How far the key of a secret is indented whose value goes on over several lines.
+        let mut within: Option<usize> = None;
+        for line in text.lines() {
+            let indent = line.len() - line.trim_start().len();
+            if within.is_some_and(|key| indent > key) {
+                found.extend(plain(line));
+                continue;
+            }
+            within = None;
+            // Several keys may stand in one line.
+            let mut at = 0;
+            for part in line.split(['{', ',']) {
+                let start = at;
+                at += part.len() + 1;
+                let Some((key, value)) = part.split_once(':') else { continue };
+                if is_secret(key.trim().trim_matches(['"', '\''])) {
+                    within = Some(indent);
+                    // It may have a comma in it.
+                    let rest = line.get(start + key.len() + 1..).unwrap_or_default();
+                    found.extend(plain(value).chain(plain(rest)));
+                }
+            }
+        }
+        found.sort_unstable_by_key(|secret| Reverse(secret.len()));
+        found
+    }
+
+    /// What is told of such a text, without `secrets`.
+    pub(super) fn told(&self, words: &str, secrets: &[&str]) -> String {
+        let all = secrets.iter().fold(words.to_owned(), |words, secret| match words.contains(secret) {
+            true => words.replace(secret, &self.stand_in_for(secret)),
+            false => words,
+        });
+        self.shown(false, &all)
     }
 
     /// The policies file without secrets.
@@ -140,6 +184,21 @@ impl Hide {
             other => other,
         }
     }
+}
+
+/// Whether one of our keys may hold a secret.
+fn is_secret(key: &str) -> bool {
+    key.starts_with("request-header.") || secret::is_name_of_one(key)
+}
+
+/// A value without its quotes and what stands around it, and each word of it; but for what is too short to be a secret, and may be
+/// anywhere.
+fn plain(value: &str) -> impl Iterator<Item = &str> {
+    const SHORTEST: usize = 4;
+    let words = value.split_whitespace().filter(|word| !word.ends_with(':'));
+    let all = std::iter::once(value).chain(words);
+    let all = all.map(|text| text.trim_matches(|c: char| c.is_whitespace() || "\"'{}[],|>-".contains(c)));
+    all.filter(|text| text.len() >= SHORTEST)
 }
 
 /// `routes.<name>.<key>` without the route.
@@ -229,6 +288,25 @@ mod tests {
             rule.starts_with("Header(`X-Token`, `hidden-") && rule.ends_with("`) || Path(`/b`)"),
             "{rule}"
         );
+    }
+
+    #[test]
+    fn what_is_told_of_a_faulty_file_has_no_secret_of_it() {
+        let text = "defaults:\n  \"request-header.x-key\": S3CRET-one\n  password: >-\n    S3CRET-two\n    S3CRET-three é\n  timeout: 30s\n\
+                    auth: {a: {token: 'S3CRET-four, S3CRET-five'}, b: x, secret: [S3CRET-six]}\n  api-key:\n";
+        let hide = Hide::new("portolan");
+        let secrets = hide.secrets(text);
+        let told = |words: &str| hide.told(words, &secrets);
+        for words in
+            text.lines().flat_map(|line| line.split([' ', ','])).filter(|word| word.contains("S3CRET"))
+        {
+            let told = told(&format!("{words:?} is nothing"));
+            assert!(!told.contains("S3CRET") && told.contains("hidden-"), "{words}: {told}");
+        }
+        assert_eq!(told("S3CRET-two S3CRET-two"), [told("S3CRET-two"), told("S3CRET-two")].join(" "));
+        let open = "line 6: timeout: \"30s\" is no b, and there is no policy x";
+        assert_eq!(told(open), open);
+        assert!(!hide.has_hidden(), "no resource depends on it");
     }
 
     #[test]

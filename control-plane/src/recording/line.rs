@@ -18,7 +18,7 @@ use crate::model::{self, Kept};
 use crate::publish::Publisher;
 use crate::translate::{EdgeOptions, HostPort};
 
-/// The version of the lines. Another shape of any of them, or of what is in them, is another version.
+/// The version of the lines. Another shape of any of them, or of what is in them, is another version; what an older one may lack is none.
 pub(super) const SCHEMA: u32 = 1;
 
 /// The first line.
@@ -67,6 +67,18 @@ pub(super) struct Policies {
     pub(super) file: serde_json::Value,
     /// Certificates that were there, and are not here.
     pub(super) certificates: BTreeSet<String>,
+    /// What is wrong with the file as it is; then `file` is what it said when it was right last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) mistakes: Vec<Told>,
+}
+
+/// A problem of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// The name of the file.
+    pub(super) of: String,
+    pub(super) reason: String,
+    pub(super) fix: String,
 }
 
 /// See [`Overrides`](crate::overrides::Overrides).

@@ -16,13 +16,13 @@ use xds_server::{Kind, Snapshot};
 
 use crate::docker::Step;
 use crate::inventory::Inventory;
-use crate::model::Kept;
+use crate::model::{Kept, Problem};
 use crate::overrides::Overrides;
 use crate::policies;
 use crate::publish::View;
 
 use super::hide::Hide;
-use super::line::{Decisions, End, Head, Line, Policies, Published, SCHEMA, Settings, What};
+use super::line::{Decisions, End, Head, Line, Policies, Published, SCHEMA, Settings, Told, What};
 use super::writer::Writer;
 
 /// What the name of a recording ends in.
@@ -41,8 +41,6 @@ pub struct Target {
     pub folder: PathBuf,
     /// How many bytes all recordings in the folder may have together.
     pub limit: u64,
-    /// The policies file that is in force, if one is.
-    pub policies: Option<PathBuf>,
 }
 
 /// Writes down what happens; by default nothing. All clones are the same.
@@ -59,7 +57,6 @@ pub(super) struct Shared {
     /// Bytes that wait for the disk.
     pub(super) waiting: AtomicUsize,
     hide: Hide,
-    policies: Option<PathBuf>,
     said: watch::Sender<Said>,
 }
 
@@ -68,7 +65,20 @@ pub(super) struct Shared {
 struct Said {
     facts: Option<Arc<Inventory>>,
     decisions: Overrides,
-    policies: Option<Arc<policies::Policies>>,
+    policies: Option<policies::State>,
+}
+
+impl Said {
+    /// Whether these are the policies that it says.
+    fn has(&self, policies: Option<&policies::State>) -> bool {
+        match (&self.policies, policies) {
+            (Some(said), Some(policies)) => {
+                Arc::ptr_eq(&said.policies, &policies.policies)
+                    && Arc::ptr_eq(&said.problems, &policies.problems)
+            }
+            (said, policies) => said.is_none() && policies.is_none(),
+        }
+    }
 }
 
 impl Target {
@@ -105,7 +115,6 @@ impl Target {
             room: AtomicU64::new(room),
             waiting: AtomicUsize::new(0),
             hide: Hide::new(&head.settings.label_prefix),
-            policies: self.policies,
             said: watch::Sender::default(),
         });
         let writer = Writer::new(file, path, first.len() as u64, receiver, Arc::clone(&shared));
@@ -176,14 +185,14 @@ impl Recorder {
         &self,
         facts: &Arc<Inventory>,
         decisions: &Overrides,
-        policies: Option<&Arc<policies::Policies>>,
+        policies: Option<&policies::State>,
         view: Option<&View>,
     ) {
         let Some(shared) = &self.0 else { return };
         let at = Instant::now();
         let mut of_facts = false;
         shared.said.send_modify(|said| {
-            if said.policies.as_ref().map(Arc::as_ptr) != policies.map(Arc::as_ptr) {
+            if !said.has(policies) {
                 shared.write(at, || What::Policies(policies.map(|policies| shared.policies(policies))));
                 said.policies = policies.cloned();
             }
@@ -251,22 +260,25 @@ impl Shared {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn policies(&self, policies: &policies::Policies) -> Policies {
+    fn policies(&self, said: &policies::State) -> Policies {
+        let policies = &said.policies;
         let has_secrets = !policies.certificates.is_empty() || !policies.auth.is_empty();
-        if has_secrets {
-            self.hide.note();
-        }
-        let text = self.policies.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-        // While it is at fault, what counts is what it said before; that is not known any more.
-        let is_right = policies::parse(&text).is_ok();
-        let file = serde_saphyr::from_str(&text).ok().filter(|_| is_right);
-        if file.is_none() {
+        // A file of comments alone says nothing.
+        let file = serde_saphyr::from_str(said.good.reveal()).ok();
+        if has_secrets || file.is_none() {
             self.hide.note();
         }
         let there = policies.certificates.iter().filter(|(_, each)| each.pair.is_some());
+        let secrets = self.hide.secrets(said.now.reveal());
+        let told = |problem: &Problem| Told {
+            of: problem.workload.clone(),
+            reason: self.hide.told(&problem.reason, &secrets),
+            fix: self.hide.told(&problem.fix, &secrets),
+        };
         Policies {
             file: self.hide.policies("", file.unwrap_or_default()),
             certificates: there.map(|(name, _)| name.clone()).collect(),
+            mistakes: said.problems.iter().map(told).collect(),
         }
     }
 

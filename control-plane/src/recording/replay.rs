@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use xds_server::Snapshot;
 
 use crate::docker::Player;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, WorkloadId};
 use crate::model::Problem;
 use crate::overrides::{Overrides, Weight};
 use crate::policies::{self, Hidden, Pair};
 use crate::provider::{InventoryReceiver, port};
 use crate::publish::{Publisher, View};
 
-use super::line::{Decisions, Line, Policies, Published, What};
+use super::line::{Decisions, Line, Policies, Published, Told, What};
 use super::read::Recording;
 use super::recorder::parts;
 use super::said;
@@ -217,6 +217,11 @@ impl Policies {
         let named: BTreeMap<_, _> =
             policies.certificates.iter_mut().filter(|(name, _)| self.certificates.contains(*name)).collect();
         named.into_values().for_each(|certificate| certificate.pair = Some(stand_in()));
-        Ok(policies::State { policies: Arc::new(policies), problems: Arc::default() })
+        let problem = |told: &Told| {
+            let id = WorkloadId(told.of.as_str().into());
+            Problem::of(told.of.clone(), id, told.reason.as_str(), told.fix.as_str())
+        };
+        let problems = Arc::new(self.mistakes.iter().map(problem).collect());
+        Ok(policies::State { policies: Arc::new(policies), problems, ..policies::State::default() })
     }
 }

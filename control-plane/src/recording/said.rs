@@ -1,6 +1,6 @@
 //! Lines of a recording in words.
 
-use super::line::{Decisions, End, Published, What};
+use super::line::{Decisions, End, Policies, Published, What};
 
 /// What happened.
 pub(super) fn of(what: &What) -> String {
@@ -8,6 +8,9 @@ pub(super) fn of(what: &What) -> String {
         What::Engine(step) => step.told(),
         What::Facts(workloads) => format!("{} containers that no engine told of", workloads.len()),
         What::Kept(kept) => format!("{} containers that are gone, of which routes are kept", kept.len()),
+        What::Policies(Some(Policies { mistakes, .. })) if !mistakes.is_empty() => {
+            format!("the policies file has mistakes in it, {}; what it said before stands", mistakes.len())
+        }
         What::Policies(Some(_)) => "the policies file says something else".to_owned(),
         What::Policies(None) => "there is no policies file".to_owned(),
         What::Decisions(Decisions { drained, weights }) => {

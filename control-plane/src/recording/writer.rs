@@ -135,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_is_full_ends_the_recording_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target { folder: folder.path().to_owned(), limit: 1 << 20, policies: None };
+        let target = Target { folder: folder.path().to_owned(), limit: 1 << 20 };
         let (recorder, mut writer) = target.open(settings()).unwrap();
         writer.file = File::options().write(true).open("/dev/full").unwrap();
         let shared = Arc::clone(&writer.shared);
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_is_too_slow_ends_the_recording() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target { folder: folder.path().to_owned(), limit: u64::MAX, policies: None };
+        let target = Target { folder: folder.path().to_owned(), limit: u64::MAX };
         // Nobody writes what the recorder hears.
         let (recorder, writer) = target.open(settings()).unwrap();
         for _ in 0..100_000 {

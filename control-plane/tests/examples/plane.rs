@@ -68,8 +68,7 @@ impl Plane {
         let policies = folder.path().join("portolan.yaml");
         std::fs::write(&policies, POLICIES).unwrap();
         let policies = (!matches!(files, "api" | "plan")).then_some(policies);
-        let record =
-            Target { folder: folder.path().join("recording"), limit: 1 << 20, policies: policies.clone() };
+        let record = Target { folder: folder.path().join("recording"), limit: 1 << 20 };
         let config = Config {
             listen: address,
             access: portolan::admin::Access::Everyone,
