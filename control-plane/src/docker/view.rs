@@ -30,6 +30,8 @@ pub(super) struct View {
     lives: BTreeMap<WorkloadId, Life>,
     /// Containers to look at again at a time: told to stop and not ended, or running without an address.
     look_again: BTreeMap<WorkloadId, Instant>,
+    /// Containers that are gone, and are still in the inventory as ones that stopped: see [`View::let_go`].
+    leaving: BTreeSet<WorkloadId>,
 }
 
 /// What only this provider needs to know of a container.
@@ -84,7 +86,7 @@ impl View {
             What::Join if matches!(workload.state, State::Created | State::Stopped) => return Effect::Done,
             What::Join => return Effect::Look,
             What::Destroy => {
-                self.remove(&event.id);
+                self.leave(&event.id);
                 return Effect::Done;
             }
             What::Leave(network) => without_addresses(&mut workload, |on| on == network),
@@ -115,6 +117,7 @@ impl View {
     pub(super) fn replace(&mut self, container: Container, now: Instant) -> bool {
         let Container { mut workload, stop_signal, stop_timeout, started_at } = container;
         let id = workload.id.clone();
+        self.leaving.remove(&id);
         self.share_labels(&mut workload);
         let before = self.lives.get(&id).filter(|life| life.started_at == started_at);
         let ends = before.and_then(|life| life.ends).filter(|ends| now < *ends);
@@ -156,18 +159,28 @@ impl View {
         differs
     }
 
-    /// Forgets a container, and says whether it was known.
-    pub(super) fn remove(&mut self, id: &WorkloadId) -> bool {
+    /// Takes in that a container is gone, and says whether that was news.
+    pub(super) fn leave(&mut self, id: &WorkloadId) -> bool {
         self.lives.remove(id);
         self.look_again.remove(id);
-        let known = self.inventory.workloads.contains_key(id);
-        if known {
-            Arc::make_mut(&mut self.inventory).workloads.remove(id);
-        }
-        known
+        let Some(known) = self.inventory.workloads.get(id) else { return false };
+        let mut workload = Workload::clone(known);
+        workload.state = State::Stopped;
+        without_addresses(&mut workload, |_| true);
+        self.set(workload);
+        self.leaving.insert(id.clone())
     }
 
-    /// Drops what `list` no longer has, and says what has to be looked at. What an event `told` about since the list was
+    /// Forgets what is gone. While a look is under way it may be at the container that takes the place of one that is gone:
+    /// if that were forgotten before, what it asked for would be gone for a moment as well, and the two would not be known
+    /// for what they are, the earlier and the later one of one service.
+    pub(super) fn let_go(&mut self) {
+        for id in std::mem::take(&mut self.leaving) {
+            Arc::make_mut(&mut self.inventory).workloads.remove(&id);
+        }
+    }
+
+    /// Takes in that what `list` no longer has is gone, and says what has to be looked at. What an event `told` about since the list was
     /// asked for may be newer than the list, and is looked at in doubt.
     pub(super) fn reconcile(
         &mut self,
@@ -181,12 +194,13 @@ impl View {
                 difference.looks.push(id.clone());
             }
         }
-        let unlisted = self.inventory.workloads.values().filter(|known| !list.contains_key(&known.id));
+        let is_news = |id: &WorkloadId| !list.contains_key(id) && !self.leaving.contains(id);
+        let unlisted = self.inventory.workloads.values().filter(|known| is_news(&known.id));
         for known in unlisted.cloned().collect::<Vec<_>>() {
             if told.contains(&known.id) {
                 difference.looks.push(known.id.clone());
             } else {
-                self.remove(&known.id);
+                self.leave(&known.id);
                 difference.gone.push(known);
             }
         }

@@ -106,6 +106,8 @@ fn die_stops_and_destroy_removes_without_a_look() {
     assert_eq!(known(&view).state, State::Stopped);
     assert!(!has_address(&view), "the address may be another's soon");
     assert_eq!(view.apply(&event(What::Destroy), Instant::now()), Effect::Done);
+    assert_eq!(known(&view).state, State::Stopped, "until nobody is looked at who may take its place");
+    view.let_go();
     assert!(view.inventory().workloads.is_empty());
 }
 
@@ -194,6 +196,9 @@ fn the_list_removes_what_is_gone_and_names_what_is_new() {
     let difference = view.reconcile(&other, &nobody());
     assert_eq!(difference.looks, [WorkloadId("b".into())]);
     assert_eq!(difference.gone[0].name, "shop-a-1");
+    assert_eq!(view.reconcile(&BTreeMap::new(), &nobody()).gone, [], "that is no news");
+    assert!(!has_address(&view));
+    view.let_go();
     assert!(view.inventory().workloads.is_empty());
 }
 

@@ -170,7 +170,7 @@ where
         self.recorder.note(now, |hide| Step::look(&id, answer.as_ref(), hide));
         let changed = match answer {
             Some(container) => self.known.view.replace(container, now),
-            None => self.known.view.remove(&id),
+            None => self.known.view.leave(&id),
         };
         let untold = self.round.as_mut().is_some_and(|round| round.untold.remove(&id));
         if untold && changed {
@@ -219,7 +219,11 @@ where
 
     /// Publishes what is known, if that is everything, and ends the round if it is over.
     pub(in crate::docker) fn settle(&mut self) {
-        let over = self.looks.is_idle() && self.round.as_ref().is_some_and(|round| round.listed);
+        let is_idle = self.looks.is_idle();
+        if is_idle {
+            self.known.view.let_go();
+        }
+        let over = is_idle && self.round.as_ref().is_some_and(|round| round.listed);
         self.known.complete |= over;
         // What changed nothing leads to nothing.
         let event = self.event.take();

@@ -50,6 +50,37 @@ async fn what_a_list_no_longer_shows_is_gone() {
     it.until_count(1).await;
 }
 
+/// One container took the place of another one while nobody told of it, or told of it late.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_makes_room_when_what_came_is_known() {
+    for is_told in [false, true] {
+        let mut it = Watching::with(&["a"]).await;
+        it.script.hold(Some("/containers/b/json"));
+        it.script.world.lock().await.containers.remove("a");
+        if is_told {
+            it.script.start("b").await;
+            for action in ["die", "destroy"] {
+                it.script.container(action, "a").await;
+            }
+        } else {
+            it.script.add("b", |_| ()).await;
+            it.script.cut().await;
+        }
+        it.script.until_asked("/containers/b/json", 1).await;
+        it.rest().await;
+        assert_eq!(
+            (it.now().workloads.len(), it.state("a")),
+            (1, State::Stopped),
+            "its address may be another's"
+        );
+        it.script.hold(None);
+        it.until(|view| view.workloads.contains_key(&WorkloadId("b".into()))).await;
+        assert_eq!(it.now().workloads.len(), 1, "the one leaves as the other comes, in one view");
+        it.rest().await;
+        assert_eq!(it.script.connections().await, if is_told { 1 } else { 2 });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_published_before_the_first_complete_list() {
     let script = Script::new();
