@@ -1,4 +1,4 @@
-//! The answers to "which route takes this URL?", in [`connection`] to "which service takes this connection?" and, in [`chain`], to "why is this container not routed?", for the dashboard, its
+//! The answers to "which route takes this URL?", in `connection` to "which service takes this connection?" and, in [`chain`], to "why is this container not routed?", for the dashboard, its
 //! JSON and the gRPC API: one answer for all. Pure.
 
 pub mod chain;
