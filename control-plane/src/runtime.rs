@@ -23,8 +23,7 @@ use crate::provider::{Freshness, Outlet, Provider, port};
 use crate::publish::Publisher;
 use crate::recording;
 use crate::sources::Sources;
-use crate::state::{DecisionsFile, Keeper};
-use crate::timeline::Timeline;
+use crate::state::{DecisionsFile, HistoryFile, Keeper};
 use crate::timing::Timing;
 
 /// How long a part may hold up the end of the process; open streams are cut before.
@@ -93,6 +92,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         Source::File(path) => start(&mut parts, FileProvider::new(path), &outlet, &parts_stop),
     };
     let decisions_file = config.state_file.as_deref().map(DecisionsFile::beside);
+    let history = config.state_file.as_deref().map(HistoryFile::beside);
+    let timeline = history.as_ref().map(HistoryFile::load).unwrap_or_default();
+    if let Some(history) = history {
+        parts.spawn(history.keep(timeline.clone(), parts_stop.clone()));
+    }
     let (view_tx, view_rx) = watch::channel(None);
     let keeper = config.state_file.map(|path| Keeper::new(path, source));
     let kept = keeper.as_ref().map(|keeper| keeper.kept().to_vec()).unwrap_or_default();
@@ -132,7 +136,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         decisions,
         clients: xds.clients(),
         freshness: freshness.clone(),
-        timeline: Timeline::default(),
+        timeline,
     };
     let registry = dashboard::registry(&xds, &timing, sources.clone());
     let dashboard_host = config.dashboard.host.clone();

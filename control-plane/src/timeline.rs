@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use imbl::ordmap::DiffItem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use xds_server::{Progress, Snapshot};
 
@@ -20,7 +20,7 @@ use crate::publish::View;
 const ENTRIES: usize = 500;
 
 /// What kind of change it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A container appeared, changed or is gone.
@@ -87,6 +87,23 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// One that goes on from what an earlier run has written, the oldest first.
+    pub(crate) fn after_restart(entries: Vec<Entry>) -> Self {
+        let mut entries: VecDeque<Entry> = entries.into();
+        entries.drain(..entries.len().saturating_sub(ENTRIES));
+        // Whoever follows goes by the numbers: there are no gaps, whatever the file says.
+        let gaps = entries
+            .iter()
+            .zip(entries.iter().skip(1))
+            .any(|(a, b)| b.number.checked_sub(a.number) != Some(1));
+        if gaps {
+            for (number, entry) in (1..).zip(&mut entries) {
+                entry.number = number;
+            }
+        }
+        Self { entries: watch::Sender::new(entries), ..Self::default() }
+    }
+
     /// All entries, the newest first.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
@@ -120,7 +137,7 @@ impl Timeline {
         self.lags.borrow().clone()
     }
 
-    fn push(&self, at: SystemTime, kind: Kind, subject: &str, text: String) {
+    pub(crate) fn push(&self, at: SystemTime, kind: Kind, subject: &str, text: String) {
         self.entries.send_modify(|entries| {
             let number = entries.back().map_or(0, |entry| entry.number) + 1;
             if entries.len() == ENTRIES {

@@ -50,7 +50,7 @@
     }
   }
 
-  // Times in the reader's own zone, and ages as of now.
+  // Times in the reader's own zone, of another day with its date, and ages as of now.
   function tellTimes(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
@@ -63,6 +63,9 @@
   function clock(at, exact) {
     const two = (number) => String(number).padStart(2, "0");
     const seconds = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+    if (at.toDateString() !== new Date().toDateString()) {
+      return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${seconds}`;
+    }
     return exact ? `${seconds}.${String(at.getMilliseconds()).padStart(3, "0")}` : seconds;
   }
 

@@ -1,5 +1,7 @@
 //! The pages. handlebars escapes every value it puts in.
 
+use std::time::SystemTime;
+
 use anyhow::Context;
 use handlebars::{
     Context as Data, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason,
@@ -8,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::picture::Summary;
+use crate::moment;
 
 /// What a helper writes: HTML, so it escapes what it did not make itself.
 type Words = Result<String, RenderErrorReason>;
@@ -191,11 +194,21 @@ fn lag(helper: &Helper<'_>) -> Words {
     })
 }
 
-/// `{{clock time}}`: the time of day, for those who have no script to put it into their own zone.
+/// `{{clock time}}`: the time of day, for those who have no script to put it into their own zone; of another day than today
+/// with its date.
 fn clock(helper: &Helper<'_>) -> Words {
     let time = text(helper, "clock")?;
-    let clock = time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z'));
-    Ok(format!("{} UTC", handlebars::html_escape(clock)))
+    Ok(handlebars::html_escape(&clock_on(time, &moment::time(SystemTime::now()))))
+}
+
+fn clock_on(time: &str, now: &str) -> String {
+    let Some((day, clock)) = time.split_once('T') else { return time.to_owned() };
+    let clock = clock.trim_end_matches('Z');
+    if now.starts_with(day) {
+        return format!("{clock} UTC");
+    }
+    // Of what is long ago nobody asks for the millisecond.
+    format!("{day} {} UTC", clock.split('.').next().unwrap_or(clock))
 }
 
 /// `{{plural count "host"}}`: the noun, as it goes with the number.
@@ -210,4 +223,17 @@ fn plural(helper: &Helper<'_>) -> Words {
 fn short(helper: &Helper<'_>) -> Words {
     let version = text(helper, "short")?;
     Ok(handlebars::html_escape(version.get(..8).unwrap_or(version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_on_another_day_has_its_date() {
+        let now = "2026-11-30T00:00:01Z";
+        assert_eq!(clock_on("2026-11-30T00:00:00.123Z", now), "00:00:00.123 UTC");
+        assert_eq!(clock_on("2026-11-29T23:59:59.987Z", now), "2026-11-29 23:59:59 UTC");
+        assert_eq!(clock_on("no time", now), "no time");
+    }
 }

@@ -13,6 +13,7 @@
 
 mod decisions;
 mod file;
+mod history;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::publish::ViewReceiver;
 pub use decisions::DecisionsFile;
 pub use file::Saved;
 use file::Unusable;
+pub use history::HistoryFile;
 
 /// A source that has shown nothing for this long is away: an engine that is there has been listed by then.
 const AWAY_AFTER: Duration = Duration::from_secs(2);
@@ -147,10 +149,9 @@ impl Keeper {
                 return;
             }
             // A stop ends both waits, and then the last view is saved at once.
-            let pause = PAUSE.max(began.elapsed() * PAUSE_FACTOR);
             tokio::select! {
                 () = stop.cancelled() => continue,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause(began)) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -181,6 +182,11 @@ impl Keeper {
             Some(Err(_)) | None => false,
         }
     }
+}
+
+/// How long to wait before the next write, where the last one began at `began`.
+fn pause(began: Instant) -> Duration {
+    PAUSE.max(began.elapsed() * PAUSE_FACTOR)
 }
 
 /// The answer of `work`, which may wait for a disk; nothing where it panicked.

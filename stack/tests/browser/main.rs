@@ -307,8 +307,23 @@ fn without_scripts_the_pages_say_the_same(shared: &mut Shared) -> Result<()> {
     said
 }
 
+/// The last change.
+const NEWEST: &str =
+    "fetch('/api/timeline').then((answer) => answer.json()).then(({ entries }) => entries[0])";
+
 fn a_page_outlives_a_restart(shared: &mut Shared) -> Result<()> {
     shared.dashboard("/")?;
+    shared
+        .tab
+        .until("it is up to date", "document.querySelector('.map').innerText.includes('3 of 3 ready')")?;
+    let kept = shared.system.folder().join("view.timeline");
+    let newest = shared.tab.eval(NEWEST)?;
+    let last = newest["number"].as_u64().unwrap_or_default();
+    until("the timeline is saved", LIMIT, || {
+        let saved = fs::read_to_string(&kept)?;
+        ensure!(saved.contains(&format!("\"number\":{last},")), "{last} is not in {saved}");
+        Ok(())
+    })?;
     shared.tab.eval("window.sameDocument = true")?;
     shared.system.take("control-plane")?.kill()?;
     shared
@@ -320,6 +335,11 @@ fn a_page_outlives_a_restart(shared: &mut Shared) -> Result<()> {
     shared.services(2, "")?;
     shared.tab.until("it follows", "!document.querySelector('.map').innerText.includes('frontend-3')")?;
     ensure!(shared.tab.eval("window.sameDocument")? == true, "the page was loaded anew");
+    // What happened before it is still told, and what happens now goes on from there.
+    let all = "fetch('/api/timeline').then((answer) => answer.json()).then(({ entries }) => entries)";
+    let all = shared.tab.eval(all)?;
+    ensure!(all.as_array().is_some_and(|all| all.contains(&newest)), "{newest} is not in {all}");
+    ensure!(all[0]["number"].as_u64() > Some(last), "it goes on: {all}");
     // The browser tells of every request without an answer.
     shared.tab.complaints()?;
     Ok(())
