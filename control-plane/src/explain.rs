@@ -3,6 +3,7 @@
 
 pub mod chain;
 mod connection;
+pub(crate) mod workloads;
 
 use std::collections::BTreeMap;
 
@@ -69,6 +70,10 @@ pub struct Verdict {
     pub service: Option<String>,
     /// The service's state.
     pub state: Option<&'static str>,
+    /// Where that service can be reached: who would answer.
+    pub endpoints: Vec<Serves>,
+    /// Its containers that cannot be reached now.
+    pub absent: Vec<Lacks>,
     /// The routes of that host in the order in which they are asked; of a connection, those of the entry point.
     pub asked: Vec<Asked>,
     /// Of a connection, the entry point that it is opened at.
@@ -77,10 +82,31 @@ pub struct Verdict {
     pub lost: Vec<Lost>,
 }
 
+/// An endpoint of the service that answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Serves {
+    /// The container.
+    pub container: String,
+    /// Where it is.
+    pub address: String,
+    /// `ready`, or `draining`: it finishes what it has, and gets nothing new.
+    pub state: &'static str,
+}
+
+/// A container of that service that is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lacks {
+    /// The container.
+    pub container: String,
+    /// What it lacks: the end of a sentence that begins with its name.
+    pub why: String,
+}
+
 /// Who claims a place and does not get it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lost {
     /// The container that claims it.
+    #[serde(rename = "container")]
     pub workload: String,
     /// The name that its route would have.
     pub route: String,
@@ -176,6 +202,7 @@ pub fn of(
         let path = route.matches.to_string();
         Asked { route: route.name.clone(), path, priority: route.priority, answer, why }
     });
+    let (endpoints, absent) = members(service);
     Verdict {
         url: url.to_owned(),
         method: question.method,
@@ -190,10 +217,42 @@ pub fn of(
             Some(_) => "answers",
             None => service.map_or("down", state_of),
         }),
+        endpoints,
+        absent,
         asked: asked.collect(),
         entry_point: None,
         lost: Vec::new(),
     }
+}
+
+/// The endpoints of a service, and what its other containers lack.
+fn members(service: Option<&Service>) -> (Vec<Serves>, Vec<Lacks>) {
+    let endpoints = service.into_iter().flat_map(|service| &service.endpoints).map(|endpoint| Serves {
+        container: endpoint.workload.clone(),
+        address: endpoint.address.to_string(),
+        state: match endpoint.state {
+            EndpointState::Ready => "ready",
+            EndpointState::Draining => "draining",
+        },
+    });
+    let absent = service.into_iter().flat_map(|service| &service.absent);
+    let absent =
+        absent.map(|absent| Lacks { container: absent.workload.clone(), why: absent.why.to_string() });
+    (endpoints.collect(), absent.collect())
+}
+
+/// A header of a request as a person writes it: `x-canary: yes`. Its name becomes lower case.
+///
+/// # Errors
+///
+/// It is none, and what to write instead.
+pub fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write NAME:VALUE, such as x-canary:yes")?;
+    let name = name.trim().to_ascii_lowercase();
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(format!("{name:?} is no name of a header; write NAME:VALUE, such as x-canary:yes"));
+    }
+    Ok((name, value.trim().to_owned()))
 }
 
 /// In a word, how much of a service takes requests: `ready`: all that should; `partly`: some; `down`: none.
@@ -226,6 +285,22 @@ fn taken(route: &Route, service: Option<&Service>) -> String {
         ),
         _ => {
             format!("The route {name} takes it, and Envoy answers 503: no endpoint of its service is ready.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header;
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        let read = |text| header(text).map(|(name, value)| format!("{name}={value}"));
+        for (text, expected) in [("X-Canary: yes", "x-canary=yes"), ("a:b:c", "a=b:c"), ("a:", "a=")] {
+            assert_eq!(read(text).as_deref(), Ok(expected));
+        }
+        for text in ["", "x-canary", ":yes", "a b: c"] {
+            assert!(read(text).unwrap_err().contains("write NAME:VALUE"), "{text}");
         }
     }
 }

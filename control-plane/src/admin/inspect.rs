@@ -11,7 +11,7 @@ use super::pb::inspect_service_server::{InspectService, InspectServiceServer};
 use super::refusal::{invalid, no_view, not_found};
 use super::watch::Follower;
 use super::{changes, lists, policies};
-use crate::explain;
+use crate::explain::{self, workloads::Facts};
 use crate::model::{Absence, EndpointState, Service, Share};
 use crate::naming;
 use crate::overrides::Overrides;
@@ -85,8 +85,8 @@ impl InspectService for Inspect {
         let view = self.view()?;
         let inventory = self.sources.inventories.borrow().clone().unwrap_or_default();
         let decisions = self.sources.decisions.borrow().clone();
-        let facts = lists::Facts { inventory: &inventory, decisions: &decisions, view: &view };
-        let workloads = facts.workloads(&request.into_inner().name, &self.sources.clients.list());
+        let facts = Facts { inventory: &inventory, decisions: &decisions, view: &view };
+        let workloads = lists::workloads(&facts, &request.into_inner().name, &self.sources.clients.list());
         let workloads = workloads.map_err(|error| not_found(&error))?;
         Ok(Response::new(pb::ListWorkloadsResponse { workloads }))
     }

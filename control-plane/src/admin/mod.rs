@@ -20,9 +20,10 @@ pub use control::Control;
 pub use health::{health, report};
 pub use inspect::Inspect;
 pub(crate) use inspect::explained;
-pub(crate) use lists::Facts;
+pub(crate) use lists::workloads;
 pub(crate) use reflection::ENVOY_DESCRIPTORS;
 pub use reflection::{reflection, reflection_v1alpha};
+pub(crate) use watch::status;
 
 /// The generated types of `proto/portolan/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -9,7 +9,7 @@ use xds_server::Clients;
 use super::inspect::to_service;
 use super::pb;
 use super::refusal::not_found;
-use crate::naming;
+use crate::naming::{self, NotFound};
 use crate::overrides::Overrides;
 use crate::progress::OfService;
 use crate::provider::Freshness;
@@ -56,7 +56,8 @@ impl Follower {
                 let stale = self.freshness.is_stale();
                 let found = pb::WatchServiceResponse {
                     stale,
-                    ..status(&self.asked, &view, &decisions, &self.clients)?
+                    ..status(&self.asked, &view, &decisions, &self.clients)
+                        .map_err(|error| not_found(&error))?
                 };
                 if self.last.as_ref() != Some(&found) {
                     self.last = Some(found.clone());
@@ -74,16 +75,21 @@ impl Follower {
     }
 }
 
-fn status(
+/// How far the service `asked` is, as `view` has it; nothing is said of one that is not there.
+///
+/// # Errors
+///
+/// Several may be meant.
+pub(crate) fn status(
     asked: &str,
     view: &View,
     decisions: &Overrides,
     clients: &Clients,
-) -> Result<pb::WatchServiceResponse, Status> {
+) -> Result<pb::WatchServiceResponse, NotFound> {
     let service = match naming::service(&view.model.topology, asked) {
         Ok(service) => service,
         Err(error) if error.is_nothing() => return Ok(pb::WatchServiceResponse::default()),
-        Err(error) => return Err(not_found(&error)),
+        Err(error) => return Err(error),
     };
     let name = service.name.to_string();
     let clients = clients.list();

@@ -1,7 +1,9 @@
 //! What a request to the dashboard means. Everything here reads; there is nothing that changes anything.
 
+mod api;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -14,7 +16,9 @@ use warp::reply::Response;
 
 use crate::explain::{self, Verdict};
 use crate::inventory::Inventory;
+use crate::model::Model;
 use crate::policies::{Auth, Jwt, KEYS_PATH, Keys};
+use crate::recording::Hide;
 use crate::sources::Sources;
 use crate::timeline::Entry;
 
@@ -52,8 +56,6 @@ const PAGES: [(&str, &str, &str); 6] = [
     ("/timeline", "timeline", "Timeline"),
 ];
 
-/// What there is under `/api/`.
-const API: [&str; 7] = ["overview", "routes", "services", "problems", "clients", "timeline", "match"];
 /// So many of the newest entries of the timeline stand on the overview.
 const RECENT: usize = 8;
 const NO_VIEW: &str = "No complete view of the containers yet";
@@ -69,9 +71,26 @@ pub(super) struct Call {
 
 impl Call {
     fn parameter(&self, wanted: &str) -> Option<String> {
-        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
-        let value = pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
-        value.filter(|value| !value.trim().is_empty())
+        self.parameters(wanted).next()
+    }
+
+    /// All that have this name.
+    fn parameters(&self, wanted: &str) -> impl Iterator<Item = String> {
+        let pairs = form_urlencoded::parse(self.query.as_bytes());
+        let values = pairs.filter(move |(name, _)| name == wanted).map(|(_, value)| value.into_owned());
+        values.filter(|value| !value.trim().is_empty())
+    }
+
+    /// What becomes of the URL that is asked about, if one is.
+    fn verdict(&self, model: &Model, dashboard_host: &str) -> Option<Verdict> {
+        let url = self.parameter("url")?;
+        let method = self.parameter("method").unwrap_or_else(|| "GET".to_owned());
+        let headers: Result<BTreeMap<String, String>, String> =
+            self.parameters("header").map(|text| explain::header(&text)).collect();
+        Some(match headers {
+            Ok(headers) => explain::of(&url, &method, headers, model, dashboard_host),
+            Err(error) => Verdict { url, method, error: Some(error), ..Verdict::default() },
+        })
     }
 
     /// `:8080` where the page was asked for by that port: links to hosts of the same edge need it too.
@@ -93,6 +112,8 @@ pub(super) struct Site {
     places: Arc<Semaphore>,
     templates: Templates,
     host: String,
+    /// One for all answers, so that two of them can be compared.
+    hide: OnceLock<Hide>,
     stop: CancellationToken,
 }
 
@@ -111,7 +132,17 @@ impl Site {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let (places, templates) = (live::places(), Templates::new()?);
-        Ok(Self { sources, traffic, interest, revision, places, templates, host, stop })
+        Ok(Self {
+            sources,
+            traffic,
+            interest,
+            revision,
+            places,
+            templates,
+            host,
+            hide: OnceLock::new(),
+            stop,
+        })
     }
 
     pub(super) fn answer(&self, call: &Call) -> Response {
@@ -190,9 +221,7 @@ impl Site {
             now: SystemTime::now(),
         });
         // Of everything, whatever is shown.
-        let url = call.parameter("url");
-        let method = call.parameter("method").unwrap_or_else(|| "GET".to_owned());
-        let verdict = url.map(|url| explain::of(&url, &method, BTreeMap::new(), &view.model, &self.host));
+        let verdict = call.verdict(&view.model, &self.host);
         if let Some(text) = call.parameter("q") {
             picture.filter(&text);
         }
@@ -272,36 +301,6 @@ impl Site {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be shown; the log says why.\n")
             }
         }
-    }
-
-    fn api(&self, what: &str, call: &Call) -> Response {
-        if !API.contains(&what) {
-            let fix = "see /api/openapi.yaml";
-            return json_of(StatusCode::NOT_FOUND, &json!({ "error": "there is no such path", "fix": fix }));
-        }
-        let Some(Seen { picture, verdict }) = self.see(call) else {
-            let fix = "wait; the log of the control plane says what for";
-            let told = json!({ "error": NO_VIEW, "fix": fix });
-            return retry(json_of(StatusCode::SERVICE_UNAVAILABLE, &told));
-        };
-        let body = match what {
-            "overview" => json!(picture.summary),
-            "routes" => json!({ "routes": picture.routes }),
-            "services" => json!({ "services": picture.services }),
-            "problems" => json!({ "problems": picture.problems }),
-            "clients" => json!({ "clients": picture.clients }),
-            "timeline" => json!({ "entries": self.entries(call) }),
-            _ => match verdict {
-                Some(Verdict { error: None, .. }) => json!(verdict),
-                refused => {
-                    let error = refused.and_then(|refused| refused.error);
-                    let error = error.unwrap_or_else(|| "there is no URL to match".to_owned());
-                    let told = json!({ "error": error, "fix": "/api/match?url=shop.localhost/cart" });
-                    return json_of(StatusCode::BAD_REQUEST, &told);
-                }
-            },
-        };
-        json_of(StatusCode::OK, &body)
     }
 }
 

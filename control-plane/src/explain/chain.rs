@@ -31,6 +31,7 @@ pub struct Chain {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// Which one.
+    #[serde(rename = "step")]
     pub name: Name,
     /// Whether it is passed.
     pub outcome: Outcome,
@@ -95,6 +96,17 @@ impl Chain {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.steps.iter().all(|step| step.outcome == Outcome::Ok)
+    }
+
+    /// Whether the workload takes requests, by all that is known: where nobody is served there is nobody to acknowledge it.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        let is_passed = |step: &Step| match step.outcome {
+            Outcome::Ok => true,
+            Outcome::Skipped => step.name == Name::Ack,
+            Outcome::Stopped => false,
+        };
+        self.steps.iter().all(is_passed) && self.steps.iter().any(|step| step.outcome == Outcome::Ok)
     }
 
     /// Where it stops first.

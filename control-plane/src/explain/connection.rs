@@ -1,6 +1,6 @@
 //! What becomes of a connection, in words.
 
-use super::{Answer, Asked, Lost, Outcome, Verdict, ready, state_of};
+use super::{Answer, Asked, Lost, Outcome, Verdict, members, ready, state_of};
 use crate::matching::Answer as Says;
 use crate::matching::connection::{self as matching, Opening};
 use crate::model::{Model, ProblemKind, Route, Service, Site, Topology};
@@ -38,6 +38,7 @@ pub(super) fn of(url: &str, opening: &Opening, model: &Model) -> Verdict {
         let (route, path, priority) = (route.name.clone(), site.connections(), route.priority);
         Asked { route, path, priority, answer, why }
     });
+    let (endpoints, absent) = members(service);
     Verdict {
         url: url.to_owned(),
         outcome: Some(outcome),
@@ -46,6 +47,8 @@ pub(super) fn of(url: &str, opening: &Opening, model: &Model) -> Verdict {
         route: taken.map(|(_, route)| route.name.clone()),
         service: taken.map(|(_, route)| route.service.to_string()),
         state: taken.map(|_| service.map_or("down", state_of)),
+        endpoints,
+        absent,
         asked: asked.collect(),
         entry_point: found.entry.map(ToString::to_string),
         lost: found.entry.map(|entry| lost(entry, model)).unwrap_or_default(),

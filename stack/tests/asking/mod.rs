@@ -207,6 +207,11 @@ pub(crate) fn why_says_which_route(system: &mut System) -> Result<()> {
         let Some(sentence) = said["sentence"].as_str() else { continue };
         let asked: serde_json::Value = serde_json::from_str(&asked?)?;
         ensure!(asked["sentence"] == sentence && asked["route"] == said["route"], "{url}: {asked} {said}");
+        let (_, shown) = portolan(port, &["why", url, "--format", "json"])?;
+        let shown: serde_json::Value = serde_json::from_str(&shown)?;
+        for (key, value) in shown.as_object().context("no object")? {
+            ensure!(said[key] == *value, "{url}, {key}: {shown} {said}");
+        }
     }
     Ok(())
 }
@@ -234,6 +239,14 @@ pub(crate) fn why_says_how_far_a_container_is(system: &mut System) -> Result<()>
             serde_json::from_str(&said(&["frontend", "--format", "json"], 1, &[])?)?;
         let takes: Vec<_> = (0..3).map(|n| json["containers"][n]["takes_requests"].as_bool()).collect();
         ensure!(takes == [Some(true), Some(false), Some(true)], "{json}");
+        let site = system.site()?;
+        until("the JSON of the dashboard has the same", LIMIT, || {
+            let shown: serde_json::Value = site.get(DASHBOARD, "/api/workloads?name=frontend")?.json()?;
+            let (_, told) = portolan(port, &["why", "frontend", "--format", "json"])?;
+            let told: serde_json::Value = serde_json::from_str(&told)?;
+            ensure!(shown["workloads"] == told["containers"], "{shown} {told}");
+            Ok(())
+        })?;
         without_a_control_plane(&system.folder().join("view"))
     })();
     says(port, &["undrain", "frontend-2"], 0, "in rotation again")?;

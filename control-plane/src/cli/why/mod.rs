@@ -15,6 +15,7 @@ use super::settings::Settings;
 use super::terminal::print;
 use super::watch::Format;
 use crate::admin::pb;
+use crate::explain::header;
 use answer::Answer;
 use saved::LastView;
 
@@ -63,16 +64,6 @@ pub(super) struct Why {
     control_plane: ControlPlane,
 }
 
-/// `x-canary: yes`.
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("write NAME:VALUE, such as x-canary:yes")?;
-    let name = name.trim().to_ascii_lowercase();
-    if name.is_empty() || name.contains(char::is_whitespace) {
-        return Err(format!("{name:?} is no name of a header; write NAME:VALUE, such as x-canary:yes"));
-    }
-    Ok((name, value.trim().to_owned()))
-}
-
 impl Why {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let request = pb::ExplainRequest {
@@ -117,21 +108,5 @@ impl Why {
         };
         let answer = inspect.explain(request.clone()).await?.into_inner();
         Ok(Answer::of_url(answer, &request.url, unnamed.message()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::header;
-
-    #[test]
-    fn a_header_is_a_name_and_a_value() {
-        let read = |text| header(text).map(|(name, value)| format!("{name}={value}"));
-        for (text, expected) in [("X-Canary: yes", "x-canary=yes"), ("a:b:c", "a=b:c"), ("a:", "a=")] {
-            assert_eq!(read(text).as_deref(), Ok(expected));
-        }
-        for text in ["", "x-canary", ":yes", "a b: c"] {
-            assert!(read(text).unwrap_err().contains("write NAME:VALUE"), "{text}");
-        }
     }
 }

@@ -6,7 +6,8 @@ use anyhow::anyhow;
 
 use super::super::settings::Settings;
 use super::answer::Answer;
-use crate::admin::{self, Facts, pb};
+use crate::admin::{self, pb};
+use crate::explain::workloads::Facts;
 use crate::overrides::Overrides;
 use crate::publish::View;
 use crate::state::{self, DecisionsFile, Saved};
@@ -51,7 +52,7 @@ impl LastView {
     /// What the control plane would have said, but for who has acknowledged it.
     pub(super) fn answer(&self, request: &pb::ExplainRequest) -> anyhow::Result<Answer> {
         let facts = Facts { inventory: &self.saved.inventory, decisions: &self.decisions, view: &self.view };
-        match facts.workloads(&request.url, &[]) {
+        match admin::workloads(&facts, &request.url, &[]) {
             Ok(mut workloads) => {
                 let steps = workloads.iter_mut().flat_map(|workload| &mut workload.chain);
                 for step in steps.filter(|step| step.name() == Name::Ack) {

@@ -22,6 +22,8 @@ pub(crate) struct Service {
     pub(crate) endpoints: Vec<Member>,
     /// Its versions with their shares, where labels name any.
     pub(crate) versions: Vec<Version>,
+    /// How long a container of it that stops may finish what it has.
+    pub(crate) drain_seconds: f64,
     /// What Envoy counts; nothing where it cannot be asked.
     pub(crate) traffic: Option<Rates>,
 }
@@ -75,6 +77,7 @@ pub(crate) fn of(facts: &Facts<'_>) -> Vec<Service> {
             endpoints_ready: ready,
             endpoints,
             versions: versions(service, facts),
+            drain_seconds: service.options.drain.as_secs_f64(),
             traffic: facts.traffic.of(&service.name.0),
         }
     };

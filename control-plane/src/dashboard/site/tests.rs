@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::Map as Object;
 use xds_server::{ClientStream, Clients, Snapshot};
 
+use super::api::API;
 use super::*;
 use crate::file;
 use crate::model;
@@ -19,11 +20,15 @@ const SHOP: &str = r#"
     mail: {labels: {portolan.host: mail.localhost, portolan.path: "<script>alert(1)</script>"}, endpoints: ["127.0.0.1:3"]}"#;
 
 fn view(services: &str) -> (Arc<Inventory>, Arc<View>) {
+    view_by(services, "")
+}
+
+fn view_by(services: &str, policies: &str) -> (Arc<Inventory>, Arc<View>) {
     let inventory = Arc::new(file::parse(&format!("services:\n{services}")).unwrap());
     let options = model::Options {
         label_prefix: "portolan".to_owned(),
         reserved_host: "dashboard.localhost".to_owned(),
-        policies: Default::default(),
+        policies: Arc::new(crate::policies::parse(policies).unwrap()),
     };
     let model = model::build(&inventory, &options, None);
     (inventory, Arc::new(View::of(model, Snapshot::default())))
@@ -50,7 +55,11 @@ pub(crate) fn picture(services: &str) -> Picture {
 }
 
 fn site(services: Option<&str>) -> Site {
-    let seen = services.map(view);
+    site_by(services, "")
+}
+
+fn site_by(services: Option<&str>, policies: &str) -> Site {
+    let seen = services.map(|services| view_by(services, policies));
     let (inventory, view) = seen.map_or((None, None), |(inventory, view)| (Some(inventory), Some(view)));
     let (_, _, freshness) = port(Duration::from_secs(60));
     let sources = Sources {
@@ -245,7 +254,8 @@ fn check(api: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), Str
         is.get(name).ok_or(format!("{at}: there is no {name}"))?;
     }
     for (name, item) in is {
-        let schema = said.get(name).ok_or(format!("{at}: nothing is said of {name}"))?;
+        let schema = said.get(name).or(schema.get("additionalProperties"));
+        let schema = schema.ok_or(format!("{at}: nothing is said of {name}"))?;
         check(api, schema, item, &format!("{at}.{name}"))?;
     }
     Ok(())
@@ -270,12 +280,13 @@ async fn the_json_is_what_its_description_says() {
         "mail.localhost/",
         "dashboard.localhost",
         "a/%2F",
+        "tcp://:5432",
     ];
     for (path, item) in paths {
         let schema = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"];
         let queries: &[&str] = if path == "/api/match" { &urls } else { &[""] };
         for query in queries {
-            let (status, body) = read(&site, &format!("{path}?url={query}")).await;
+            let (status, body) = read(&site, &format!("{path}?url={query}&service=shop")).await;
             assert_eq!(status, 200, "{path}: {body}");
             let value = serde_json::from_str(&body).unwrap();
             check(&api, schema, &value, path).unwrap();
@@ -290,4 +301,98 @@ async fn the_json_is_what_its_description_says() {
     let schema = json!({ "$ref": "#/components/schemas/Error" });
     check(&api, &schema, &serde_json::from_str(&refused).unwrap(), "error").unwrap();
     assert_eq!(status, 400);
+}
+
+/// What is answered, and its status.
+async fn json(site: &Site, url: &str) -> (u16, Value) {
+    let (status, body) = read(site, url).await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[tokio::test]
+async fn containers_are_told_with_their_way_as_over_grpc() {
+    let site = site(Some(SHOP));
+    let (status, all) = json(&site, "/api/workloads").await;
+    let names = |all: &Value| -> Vec<String> {
+        all["workloads"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!((status, names(&all)), (200, ["cart", "ill", "mail-1", "shop-1"].map(str::to_owned).to_vec()));
+    let (_, shop) = json(&site, "/api/workloads?name=shop").await;
+    assert_eq!(names(&shop), ["ill", "shop-1"]);
+    let ill = &shop["workloads"][0];
+    assert_eq!((&ill["takes_requests"], &ill["service"]), (&json!(false), &json!("shop")));
+    let health = ill["chain"].as_array().unwrap().iter().find(|step| step["step"] == "health").unwrap();
+    assert_eq!(
+        (&health["outcome"], &health["reason"]),
+        (&json!("stopped"), &json!("it is unhealthy: its health check fails"))
+    );
+    assert_eq!(names(&json(&site, "/api/workloads?q=fails").await.1), ["ill"]);
+    let (status, told) = json(&site, "/api/workloads?name=nobody").await;
+    assert_eq!(
+        (status, &told["error"]),
+        (404, &json!("no container has the name or id \"nobody\", or one that begins so"))
+    );
+    let (status, told) = json(&site, "/api/workloads?name=shop/").await;
+    assert!(status == 409 && told["error"].as_str().unwrap().contains("the beginning of several"), "{told}");
+}
+
+#[tokio::test]
+async fn a_request_is_matched_by_its_headers_and_told_with_who_would_answer() {
+    let site = site(Some(
+        r#"
+    new: {labels: {portolan.host: a.localhost, portolan.header.x-canary: "yes", portolan.methods: POST}, endpoints: ["127.0.0.1:1"]}
+    old: {labels: {portolan.host: a.localhost}, endpoints: ["127.0.0.1:2", {address: "127.0.0.1:3", name: ill, health: unhealthy}]}"#,
+    ));
+    let (status, old) = json(&site, "/api/match?url=a.localhost&method=POST").await;
+    assert_eq!((status, &old["service"]), (200, &json!("old")));
+    assert_eq!(
+        old["endpoints"],
+        json!([{ "container": "old-1", "address": "127.0.0.1:2", "state": "ready" }])
+    );
+    assert_eq!(old["absent"], json!([{ "container": "ill", "why": "is unhealthy: its health check fails" }]));
+    let (_, new) =
+        json(&site, "/api/match?url=a.localhost&method=post&header=x-other:1&header=X-Canary:%20yes").await;
+    assert_eq!((&new["service"], &new["endpoints"][0]["container"]), (&json!("new"), &json!("new-1")));
+    let (status, told) = json(&site, "/api/match?url=a.localhost&header=x").await;
+    assert!(status == 400 && told["error"].as_str().unwrap().contains("write NAME:VALUE"), "{told}");
+}
+
+#[tokio::test]
+async fn containers_and_policies_are_told_without_secrets() {
+    let policies = "defaults: {timeout: 7s, request-header.x-key: S3CRET}\nprojects: {shop: {hosts: [a.localhost]}, own: {listen: [db]}}\n\
+                    entry-points: {db: {listen: '0.0.0.0:5432', protocol: tcp}}";
+    let services = r#"
+    web: {labels: {portolan.host: b.localhost, portolan.request-header.authorization: "Bearer S3CRETS3CRET", other: S3CRET}, endpoints: ["127.0.0.1:1"]}"#;
+    let site = site_by(Some(services), policies);
+    let (status, told) = json(&site, "/api/containers").await;
+    let labels = &told["containers"][0]["labels"];
+    assert_eq!((status, &labels["portolan.host"]), (200, &json!("b.localhost")));
+    assert!(
+        labels["portolan.request-header.authorization"].as_str().unwrap().starts_with("hidden-"),
+        "{told}"
+    );
+    assert_eq!(json(&site, "/api/containers").await.1, told, "what stands for a secret stays");
+    let (_, policies) = json(&site, "/api/policies").await;
+    assert_eq!((&policies["given"], &policies["defaults"]["timeout"]), (&json!(true), &json!("7s")));
+    let api: Value = serde_saphyr::from_str(OPENAPI).unwrap();
+    check(&api, &json!({ "$ref": "#/components/schemas/Policies" }), &policies, "policies").unwrap();
+    assert_eq!(policies["projects"], json!([{ "name": "shop", "hosts": ["a.localhost"] }]));
+    assert_eq!(policies["project_ports"], json!([{ "name": "own", "entry_points": ["db"] }]));
+    let carries = |number: usize| policies["entry_points"][number]["carries"].as_str();
+    assert_eq!([carries(0), carries(1)], [Some("tcp"), Some("http")]);
+    assert!(!format!("{told}{policies}").contains("S3CRET"), "{told}{policies}");
+}
+
+#[tokio::test]
+async fn a_service_is_told_with_how_far_each_client_is() {
+    let site = site(Some(SHOP));
+    let (status, told) = json(&site, "/api/routed?service=shop").await;
+    assert_eq!((status, &told["service"]["endpoints_ready"], &told["clients"]), (200, &json!(1), &json!([])));
+    assert_eq!(json(&site, "/api/routed?service=nobody").await.0, 404);
+    assert_eq!(json(&site, "/api/routed").await.0, 400);
 }
