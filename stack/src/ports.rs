@@ -1,18 +1,39 @@
 //! Ports: which are free, and clear words about those that are not.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::net::TcpSocket;
 
-/// A port on loopback that nobody uses at the moment.
+/// Below what the system gives to connections and to whoever asks for any port (`ip_local_port_range`, from 32768 on): between the
+/// look and the use of a port nobody is given it by chance.
+const FREE: std::ops::Range<u16> = 15_000..32_000;
+
+/// A port that nobody uses at the moment, and that this process is not given again before all others were.
 ///
 /// # Errors
 ///
 /// The system has none left.
 pub fn free() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    // Processes that run side by side begin at different places.
+    let next = NEXT.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        AtomicU32::new(now.subsec_micros().wrapping_add(std::process::id().wrapping_mul(7_919)))
+    });
+    let length = u32::from(FREE.end - FREE.start);
+    for _ in FREE {
+        let offset = next.fetch_add(1, Ordering::Relaxed) % length;
+        let port = FREE.start + u16::try_from(offset)?;
+        // Taken on any address is taken.
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("all ports from {} to {} are taken", FREE.start, FREE.end - 1)
 }
 
 /// A port on loopback that nobody else is given for as long as this or a clone of it lives. Who is to use it binds it with
@@ -76,4 +97,21 @@ pub fn claim(port: u16, what: &str) -> anyhow::Result<u16> {
         format!("{what}: port {port} cannot be had on 127.0.0.1; is another system running? (see --help for other ports)")
     })?;
     Ok(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_given_once_and_never_one_that_the_system_gives_by_chance() {
+        let first = free().unwrap();
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
+        let others: Vec<u16> = (0..100).map(|_| free().unwrap()).collect();
+        assert!(
+            !others.contains(&first) && others.iter().all(|port| FREE.contains(port)),
+            "{first}: {others:?}"
+        );
+        drop(held);
+    }
 }
