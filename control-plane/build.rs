@@ -24,6 +24,7 @@ const ROOTS: &[&str] = &[
     "envoy.config.trace.v3.OpenTelemetryConfig",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+    "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute",
     "envoy.extensions.compression.brotli.compressor.v3.Brotli",
     "envoy.extensions.compression.gzip.compressor.v3.Gzip",
     "envoy.extensions.compression.zstd.compressor.v3.Zstd",

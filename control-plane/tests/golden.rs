@@ -113,14 +113,35 @@ fn in_short(service: &model::Service) -> Value {
     json!({ service.name.to_string(): service.endpoints.iter().map(endpoint).collect::<Vec<_>>() })
 }
 
-/// Without what every route and host has alike; the case in full shows it.
+/// Without what every route and host has alike; the cases in detail show it.
 fn without_policies(mut host: Value) -> Value {
     host.as_object_mut().unwrap().remove("requestBodyBufferLimit");
+    host.as_object_mut().unwrap().remove("retryPolicy");
     for route in host["routes"].as_array_mut().unwrap() {
         if let Some(action) = route.get_mut("route").and_then(Value::as_object_mut) {
             action.remove("retryPolicy");
             action.remove("timeout");
         }
     }
+    let routes = host["routes"].as_array_mut().unwrap();
+    // The entry for what writes, before its like for what reads.
+    let (mut at, mut rest) = (0, routes.clone());
+    routes.retain(|_| {
+        at += 1;
+        !is_for_writes(&mut rest[at - 1]) || rest.get(at) != Some(&rest[at - 1])
+    });
     host
+}
+
+/// Whether an entry is for other methods than those that read; it is for all of them then.
+fn is_for_writes(route: &mut Value) -> bool {
+    let Some(matching) = route["match"].as_object_mut() else { return false };
+    let Some(headers) = matching.get_mut("headers").and_then(Value::as_array_mut) else { return false };
+    let before = headers.len();
+    headers.retain(|header| header["name"] != ":method" || header["invertMatch"] != true);
+    let is_for_writes = headers.len() < before;
+    if headers.is_empty() {
+        matching.remove("headers");
+    }
+    is_for_writes
 }

@@ -11,10 +11,10 @@ use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption, H
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration};
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration};
 use envoy_types::pb::envoy::extensions::common::matching::v3::ExtensionWithMatcher;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as FilterConfig;
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration as PbDuration, UInt32Value};
@@ -28,7 +28,7 @@ use super::HOST;
 use super::config::Places;
 use crate::world;
 
-/// The filter that says of what only reads that it may be tried again.
+/// The filter that says of what only reads that it may be tried again, for routes that must be one entry.
 const READS: &str = "portolan.reads";
 /// The parts of the images' bootstrap that are no configuration of the data path, and stay.
 const KEPT: [&str; 3] = ["admin", "stats_config", OVERLOAD];
@@ -55,7 +55,7 @@ struct Whole {
 }
 
 /// The first is all of it.
-pub(super) const ALL: [Part; 30] = [
+pub(super) const ALL: [Part; 31] = [
     part("all of it", |_| {}),
     part("the same again, to see the noise", |_| {}),
     part("no access log", |whole| whole.manager.access_log.clear()),
@@ -68,15 +68,20 @@ pub(super) const ALL: [Part; 30] = [
         }
     }),
     part("no retries at all", |whole| {
-        whole.manager.http_filters.retain(|filter| filter.name != READS);
+        whole.routes.virtual_hosts.iter_mut().for_each(|host| host.retry_policy = None);
         whole.each_action(|action| action.retry_policy = None);
     }),
-    part("no filter for what only reads", |whole| {
-        whole.manager.http_filters.retain(|filter| filter.name != READS);
+    part("one entry a route", Whole::one_entry),
+    part("one entry, and the filter for what only reads", |whole| {
+        whole.one_entry();
+        if let Some(filter) = whole.reads() {
+            filter.disabled = false;
+        }
     }),
-    part("its header for every method", |whole| {
-        let mut filters = whole.manager.http_filters.iter_mut();
-        let Some(filter) = filters.find(|filter| filter.name == READS) else { return };
+    part("the same without its look at the method", |whole| {
+        whole.one_entry();
+        let Some(filter) = whole.reads() else { return };
+        filter.disabled = false;
         if let Some(FilterConfig::TypedConfig(config)) = &mut filter.config_type
             && let Ok(matching) = ExtensionWithMatcher::decode(config.value.as_slice())
             && let Some(inner) = matching.extension_config.and_then(|inner| inner.typed_config)
@@ -84,10 +89,10 @@ pub(super) const ALL: [Part; 30] = [
             *config = inner;
         }
     }),
-    part("its header by an expression of the route", |whole| {
-        whole.manager.http_filters.retain(|filter| filter.name != READS);
+    part("one entry, and an expression of the route", |whole| {
+        whole.one_entry();
         let by_method = "%CEL(request.method in ['GET', 'HEAD', 'OPTIONS'] ? 'reset' : '')%";
-        for route in whole.routes.virtual_hosts.iter_mut().flat_map(|host| &mut host.routes) {
+        for route in whole.each_route() {
             route.request_headers_to_add.push(HeaderValueOption {
                 header: Some(HeaderValue {
                     key: "x-envoy-retry-on".to_owned(),
@@ -214,8 +219,34 @@ impl Whole {
         self.clusters.iter_mut().filter(|cluster| cluster.load_assignment.is_some()).for_each(change);
     }
 
+    fn each_route(&mut self) -> impl Iterator<Item = &mut Route> {
+        self.routes.virtual_hosts.iter_mut().flat_map(|host| &mut host.routes)
+    }
+
+    /// Takes the routes' entries for what writes away, and what the others have more than these.
+    fn one_entry(&mut self) {
+        for host in &mut self.routes.virtual_hosts {
+            host.routes.retain(|route| {
+                route
+                    .r#match
+                    .as_ref()
+                    .is_none_or(|matching| matching.headers.iter().all(|one| !one.invert_match))
+            });
+        }
+        self.each_action(|action| {
+            if let Some(policy) = &mut action.retry_policy {
+                policy.retry_on = policy.retry_on.trim_end_matches(",reset").to_owned();
+            }
+        });
+    }
+
+    /// The filter for what only reads.
+    fn reads(&mut self) -> Option<&mut HttpFilter> {
+        self.manager.http_filters.iter_mut().find(|filter| filter.name == READS)
+    }
+
     fn each_action(&mut self, mut change: impl FnMut(&mut RouteAction)) {
-        for route in self.routes.virtual_hosts.iter_mut().flat_map(|host| &mut host.routes) {
+        for route in self.each_route() {
             if let Some(Action::Route(action)) = &mut route.action {
                 change(action);
             }

@@ -31,31 +31,31 @@ use crate::model::options::{
 
 use super::any::any;
 use super::local_reply::header;
+use super::reads::{ALSO_ON, Retried};
 use super::{duration, uint};
 
-/// A request that never reached an application is tried again, on another host: nobody notices that one went away. What only
-/// reads is tried again in more cases (see `reads`).
+/// A request that never reached an application is tried again, on another host: nobody notices that one went away.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 /// How often another host is drawn when one comes up that was tried already.
 const HOST_SELECTION_ATTEMPTS: i64 = 5;
 
-/// What is done with the requests of `route`: `path` stands in place of what was matched.
-pub(super) fn of(route: &Route, path: Option<String>) -> Action {
+/// What is done with the requests of an entry of `route`: `path` stands in place of what was matched.
+pub(super) fn of(route: &Route, path: Option<String>, retried: Retried) -> Action {
     match &route.options.answer {
         Some(Answer::Redirect(to, code)) => Action::Redirect(redirect(to, *code)),
         Some(Answer::Respond(answer)) => respond(answer.status.into(), &answer.body),
-        None => Action::Route(pass_on(route, path)),
+        None => Action::Route(pass_on(route, path, retried)),
     }
 }
 
-fn pass_on(route: &Route, path: Option<String>) -> RouteAction {
+fn pass_on(route: &Route, path: Option<String>, retried: Retried) -> RouteAction {
     let RouteOptions { timeout, idle_timeout, retries, mirror, hash, .. } = &*route.options;
     RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
         prefix_rewrite: path.unwrap_or_default(),
         timeout: limit(*timeout),
         idle_timeout: idle_timeout.and_then(limit),
-        retry_policy: Some(retry_policy(retries)),
+        retry_policy: Some(retry_policy(retries, retried)),
         request_mirror_policies: mirror.iter().map(copies).collect(),
         hash_policy: hash.iter().map(hash_policy).collect(),
         ..Default::default()
@@ -70,14 +70,16 @@ pub(super) fn limit(limit: Limit) -> Option<envoy_types::pb::google::protobuf::D
     }
 }
 
-/// Without a policy Envoy would try what only reads once more: for a request that names conditions one more try is its default.
-fn retry_policy(retries: &Retries) -> RetryPolicy {
+/// When and how often an entry's requests are tried again.
+pub(super) fn retry_policy(retries: &Retries, retried: Retried) -> RetryPolicy {
     if retries.attempts == 0 {
+        // Without a policy it would be that of the virtual host.
         return RetryPolicy { num_retries: uint(0), ..Default::default() };
     }
     let more = retries.on.iter().map(|on| on.word());
+    let also = (retried == Retried::AlsoBrokenOff).then_some(ALSO_ON);
     RetryPolicy {
-        retry_on: [RETRY_ON].into_iter().chain(more).collect::<Vec<_>>().join(","),
+        retry_on: [RETRY_ON].into_iter().chain(more).chain(also).collect::<Vec<_>>().join(","),
         num_retries: uint(retries.attempts),
         retry_host_predicate: vec![RetryHostPredicate {
             name: "envoy.retry_host_predicates.previous_hosts".to_owned(),

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, DnsLookupFamily,
+};
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, address};
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
@@ -66,8 +68,13 @@ pub(super) fn elsewhere(name: &str, HostPort { host, port }: &HostPort) -> Clust
         Ok(ip) => a_cluster(name, DiscoveryType::Static, at(SocketAddr::new(ip, *port))),
         Err(_) => a_cluster(name, DiscoveryType::StrictDns, named(host, *port)),
     };
-    // A name that does not resolve must not hold up a start: everything else is served meanwhile.
-    Cluster { wait_for_warm_on_init: Some(BoolValue { value: false }), ..cluster }
+    Cluster {
+        // A name that does not resolve must not hold up a start: everything else is served meanwhile.
+        wait_for_warm_on_init: Some(BoolValue { value: false }),
+        // A container on a network of both families often listens on IPv4 alone, and Envoy would ask it by IPv6.
+        dns_lookup_family: DnsLookupFamily::V4Preferred as i32,
+        ..cluster
+    }
 }
 
 fn named(host: &str, port: u16) -> HostIdentifier {

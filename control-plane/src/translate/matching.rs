@@ -13,6 +13,35 @@ use envoy_types::pb::envoy::r#type::v3::Int64Range;
 use crate::model::matching::{HeaderMatch, Match, PathMatch, TextMatch};
 use crate::model::options::{Rewrite, RouteOptions};
 
+/// The methods of an entry's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Methods<'a> {
+    Any,
+    OneOf(BTreeSet<&'a str>),
+    NoneOf(&'a [&'a str]),
+}
+
+impl Methods<'_> {
+    fn matchers(&self) -> Vec<HeaderMatcher> {
+        let exact = |method: &str| MatchPattern::Exact(method.to_owned());
+        let is = |pattern| matcher(":method", HeaderMatchSpecifier::StringMatch(string(pattern)));
+        match self {
+            Self::Any => Vec::new(),
+            Self::OneOf(methods) => {
+                let all: Vec<&str> = methods.iter().copied().collect();
+                vec![is(match all.as_slice() {
+                    [one] => exact(one),
+                    all => MatchPattern::SafeRegex(regex(&all.join("|"))),
+                })]
+            }
+            // All conditions of an entry hold together, so none of several needs no regular expression.
+            Self::NoneOf(methods) => {
+                methods.iter().map(|one| HeaderMatcher { invert_match: true, ..is(exact(one)) }).collect()
+            }
+        }
+    }
+}
+
 /// A path, and what stands in its place.
 pub(super) type Place = (PathSpecifier, Option<String>);
 
@@ -46,11 +75,11 @@ fn specifier(path: &PathMatch) -> PathSpecifier {
     }
 }
 
-/// A route's request, at one of its places, by one of these methods; by any where there are none.
-pub(super) fn request(matches: &Match, path: PathSpecifier, methods: &BTreeSet<&str>) -> RouteMatch {
+/// A route's request, at one of its places, by one of these methods.
+pub(super) fn request(matches: &Match, path: PathSpecifier, methods: &Methods<'_>) -> RouteMatch {
     let headers = matches.headers.iter().map(|(name, value)| header(name, value));
     RouteMatch {
-        headers: method(methods).into_iter().chain(headers).collect(),
+        headers: methods.matchers().into_iter().chain(headers).collect(),
         query_parameters: matches.query.iter().map(|(name, value)| parameter(name, value)).collect(),
         ..at(path)
     }
@@ -69,16 +98,6 @@ pub(super) fn methods<'a>(matches: &'a Match, options: &RouteOptions) -> BTreeSe
         methods.insert("OPTIONS");
     }
     methods
-}
-
-fn method(methods: &BTreeSet<&str>) -> Option<HeaderMatcher> {
-    let all: Vec<&str> = methods.iter().copied().collect();
-    let pattern = match all.as_slice() {
-        [] => return None,
-        [one] => MatchPattern::Exact((*one).to_owned()),
-        all => MatchPattern::SafeRegex(regex(&all.join("|"))),
-    };
-    Some(matcher(":method", HeaderMatchSpecifier::StringMatch(string(pattern))))
 }
 
 fn header(name: &str, value: &HeaderMatch) -> HeaderMatcher {

@@ -7,7 +7,6 @@ use envoy_types::pb::envoy::config::core::v3::{CidrRange, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Identifier, Set};
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac as Rules, permission};
-use envoy_types::pb::envoy::config::route::v3::FilterConfig;
 use envoy_types::pb::envoy::config::route::v3::RateLimit as Descriptors;
 use envoy_types::pb::envoy::config::route::v3::rate_limit::Action as DescriptorAction;
 use envoy_types::pb::envoy::config::route::v3::rate_limit::action::{ActionSpecifier, RemoteAddress};
@@ -39,6 +38,7 @@ use crate::model::options::{Cidr, Cors, Origin, RateLimit, RouteOptions, Sticky}
 
 use super::any::any;
 use super::matching::regex;
+use super::reads::{self, Retried};
 use super::{duration, filters, uint};
 
 /// How many clients' addresses have a bucket at a time; the one that was idle for longest gives its own up.
@@ -46,8 +46,8 @@ const MOST_ADDRESSES: u32 = 10_000;
 /// The name of the policy of addresses in the filter's counters.
 const ADDRESSES: &str = "addresses";
 
-/// What `options` switch on, whichever body a request has.
-pub(super) fn configs(options: &RouteOptions) -> HashMap<String, Any> {
+/// What `options` switch on, whichever body a request has, in an entry that is tried again so.
+pub(super) fn configs(options: &RouteOptions, retried: Retried) -> HashMap<String, Any> {
     let mut configs = HashMap::new();
     let mut on = |name: &str, config: Any| drop(configs.insert(name.to_owned(), config));
     if let Some(rules) = addresses(options) {
@@ -68,9 +68,8 @@ pub(super) fn configs(options: &RouteOptions) -> HashMap<String, Any> {
     if let Some(sticky) = options.sticky.as_ref().filter(|_| options.answer.is_none()) {
         on(filters::SESSION, any(&session(sticky)));
     }
-    // What is tried again whatever it does, or never, needs nobody to ask which it is.
-    if options.answer.is_none() && !options.retries.tells_reads_apart() {
-        on(filters::READS, any(&FilterConfig { disabled: true, ..Default::default() }));
+    if retried == Retried::AsTheFilterSays {
+        on(filters::READS, any(&reads::as_in_the_chain()));
     }
     configs
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    HeaderMatcher, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
+    HeaderMatcher, RetryPolicy, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
 };
 use envoy_types::pb::google::protobuf::UInt64Value;
 
-use crate::model::options::{MaxBody, Redirect, RedirectCode, Rewrite, RouteOptions};
+use crate::model::options::{MaxBody, Redirect, RedirectCode, Retries, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Site, Topology};
 use crate::policies::{EntryName, Policies};
 
 use super::local_reply::header;
-use super::matching::{Place, at, body_longer_than, body_of_unknown_length, methods, places, request};
+use super::matching::{Methods, Place, at, body_longer_than, body_of_unknown_length, places, request};
+use super::reads::{self, Retried};
 use super::{EdgeOptions, action, auth, dashboard, filters, listener_name, per_route};
 
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
@@ -57,7 +58,23 @@ pub(super) fn virtual_host(policies: &Policies, site: &Site, routes: &[&Route]) 
         let nobody = || not_found("portolan:unknown-path", "No container claims this path of the host.\n");
         routes.push(to_tls(policies, &site.entry).unwrap_or_else(nobody));
     }
-    a_virtual_host(&host, &host, routes)
+    let retry_policy = shared_policy(&mut routes);
+    VirtualHost { retry_policy, ..a_virtual_host(&host, &host, routes) }
+}
+
+/// What most entries say of another try stands once, in their virtual host: with many services it is most of the bytes.
+fn shared_policy(routes: &mut [PbRoute]) -> Option<RetryPolicy> {
+    let usual = Some(action::retry_policy(&Retries::default(), Retried::AsTheRouteSays));
+    let mut is_said = false;
+    for route in routes {
+        if let Some(Action::Route(action)) = &mut route.action
+            && action.retry_policy == usual
+        {
+            action.retry_policy = None;
+            is_said = true;
+        }
+    }
+    usual.filter(|_| is_said)
 }
 
 /// The entries of a route with what says who may use it. Where that cannot be asked they are closed.
@@ -98,18 +115,24 @@ fn not_found(name: &str, body: &str) -> PbRoute {
     answer(name, PathSpecifier::Prefix("/".to_owned()), 404, body)
 }
 
-/// The entries of one route: one, and more where a rewrite or a limit of the body takes them.
+/// The entries of one route: one for what reads and one for what writes, and more where a rewrite or a limit of the body takes them.
 fn entries(route: &Route) -> Vec<PbRoute> {
     let places = places(&route.matches.path, route.options.rewrite.as_ref());
-    places.into_iter().flat_map(|place| entries_at(route, place)).collect()
+    let parts = reads::parts(&route.matches, &route.options);
+    let each = |place: Place| parts.iter().flat_map(move |part| entries_at(route, &place, part));
+    places.into_iter().flat_map(each).collect()
 }
 
-fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
+fn entries_at(
+    route: &Route,
+    (path, instead): &Place,
+    (methods, retried): &(Methods<'_>, Retried),
+) -> Vec<PbRoute> {
     let options = &*route.options;
     let one = |headers: &[HeaderMatcher]| -> PbRoute {
-        let mut matching = request(&route.matches, path.clone(), &methods(&route.matches, options));
+        let mut matching = request(&route.matches, path.clone(), methods);
         matching.headers.extend_from_slice(headers);
-        entry(route, matching, action::of(route, instead.clone()))
+        entry(route, matching, action::of(route, instead.clone(), *retried), *retried)
     };
     let Some(MaxBody { bytes, streams }) = options.max_body.filter(|_| options.answer.is_none()) else {
         return vec![one(&[])];
@@ -131,7 +154,7 @@ fn entries_at(route: &Route, (path, instead): Place) -> Vec<PbRoute> {
     [too_long].into_iter().chain(held).chain([one(&[])]).collect()
 }
 
-fn entry(route: &Route, matching: RouteMatch, action: Action) -> PbRoute {
+fn entry(route: &Route, matching: RouteMatch, action: Action, retried: Retried) -> PbRoute {
     let options = &*route.options;
     let (mut request_headers_to_add, request_headers_to_remove) = action::edits(&options.request_headers);
     let (response_headers_to_add, response_headers_to_remove) = action::edits(&options.response_headers);
@@ -141,7 +164,7 @@ fn entry(route: &Route, matching: RouteMatch, action: Action) -> PbRoute {
         name: route.name.clone(),
         r#match: Some(matching),
         action: Some(action),
-        typed_per_filter_config: per_route::configs(options),
+        typed_per_filter_config: per_route::configs(options, retried),
         request_headers_to_add,
         request_headers_to_remove,
         response_headers_to_add,

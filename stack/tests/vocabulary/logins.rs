@@ -85,6 +85,8 @@ pub fn another_service_is_asked_who_may_come(folder: &Path) -> Result<()> {
     let policies = json!({ "auth": {
         "door": { "forward": { "to": door.address(), "path": "/status" } },
         "gone": { "forward": { "to": "127.0.0.1:1" } },
+        // A name of both families, of which one is listened on.
+        "named": { "forward": { "to": door.address().replace("127.0.0.1", "localhost"), "path": "/status" } },
     } });
     lab.write_policies(&policies.to_string())?;
     let labels = [
@@ -92,6 +94,8 @@ pub fn another_service_is_asked_who_may_come(folder: &Path) -> Result<()> {
         ("auth", "door"),
         ("routes.gone.host", "gone.test"),
         ("routes.gone.auth", "gone"),
+        ("routes.named.host", "named.test"),
+        ("routes.named.auth", "named"),
         ("routes.open.host", "open.test"),
     ];
     lab.serve("forward", &labels, &[web.address()])?;
@@ -102,6 +106,11 @@ pub fn another_service_is_asked_who_may_come(folder: &Path) -> Result<()> {
         said(lab.get("asked.test", "/a?b=c")?)?["path"].as_str(),
         Some("/a?b=c"),
         "the application is asked as before",
+    )?;
+    is(
+        status(&lab.get("named.test", "/")?),
+        200,
+        "who may come, by a service with addresses of both families",
     )?;
     let (asked, reached) = (door.state.requests(), web.state.requests());
     door.state.answers(401);
