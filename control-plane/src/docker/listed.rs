@@ -75,6 +75,8 @@ impl Listed {
     pub(super) fn agrees_with(&self, known: &Workload) -> bool {
         let named = self.names.iter().any(|name| name.trim_start_matches('/') == known.name);
         let placed = match &known.placement {
+            // It has no address anywhere, and is looked at when it starts.
+            Placement::Networks(_) if matches!(self.state, State::Created | State::Stopped) => true,
             Placement::Networks(attachments) => *attachments == self.attachments,
             // Where it is does not change in its life.
             Placement::Host | Placement::SharedWith(_) | Placement::Direct(_) => true,

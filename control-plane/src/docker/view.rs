@@ -53,6 +53,8 @@ pub(super) enum Effect {
     Done,
     /// A look at the container it is about.
     Look,
+    /// What it said is in the view, and only a look tells the rest.
+    DoneAndLook,
 }
 
 /// Where a list and the view differ.
@@ -80,7 +82,7 @@ impl View {
         if event.at < life.started_at {
             return Effect::Done;
         }
-        let mut workload = Workload::clone(known);
+        let (mut workload, mut effect) = (Workload::clone(known), Effect::Done);
         match &event.what {
             What::Look => return Effect::Look,
             What::Join if matches!(workload.state, State::Created | State::Stopped) => return Effect::Done,
@@ -89,7 +91,13 @@ impl View {
                 self.leave(&event.id);
                 return Effect::Done;
             }
-            What::Leave(network) => without_addresses(&mut workload, |on| on == network),
+            What::Leave(network) => {
+                without_addresses(&mut workload, |on| on == network);
+                // One that ends leaves its networks too. Newer engines tell of that before its death, older ones after it.
+                if matches!(workload.state, State::Running | State::Paused) {
+                    effect = Effect::DoneAndLook;
+                }
+            }
             What::Kill(signal) => {
                 let terminating = *signal == life.stop_signal || TERMINATING.contains(&signal.as_str());
                 if terminating && workload.state == State::Running {
@@ -110,7 +118,7 @@ impl View {
             What::Health(health) => workload.health = *health,
         }
         self.set(workload);
-        Effect::Done
+        effect
     }
 
     /// Takes in what a look at a container has shown, and says whether that was news.

@@ -152,13 +152,18 @@ fn a_container_that_is_paused_while_it_stops_still_stops_afterwards() {
 }
 
 #[test]
-fn leaving_a_network_needs_no_look_and_joining_one_needs_it_while_it_runs() {
+fn leaving_a_network_and_joining_one_need_a_look_while_it_runs() {
     let mut view = running();
-    assert_eq!(view.apply(&event(What::Leave("shop_app".into())), Instant::now()), Effect::Done);
+    assert_eq!(view.apply(&event(What::Leave("shop_app".into())), Instant::now()), Effect::DoneAndLook);
     let Placement::Networks(on) = &known(&view).placement else { panic!() };
     assert!(on[0].addresses.is_empty() && !on[1].addresses.is_empty(), "{on:?}");
     assert_eq!(view.apply(&event(What::Join), Instant::now()), Effect::Look);
+    view.apply(&event(What::Kill("TERM".into())), Instant::now());
+    let left = event(What::Leave("shop_frontends".into()));
+    assert_eq!(view.apply(&left, Instant::now()), Effect::Done, "its end follows");
+    assert!(!has_address(&view));
     view.apply(&event(What::Die), Instant::now());
+    assert_eq!(view.apply(&left, Instant::now()), Effect::Done);
     assert_eq!(view.apply(&event(What::Join), Instant::now()), Effect::Done, "its start follows");
 }
 

@@ -132,6 +132,10 @@ where
         match self.known.view.apply(event, now) {
             Effect::Look => self.looks.ask(event.id.clone(), at),
             Effect::Done => self.lead_back_to(at),
+            Effect::DoneAndLook => {
+                self.lead_back_to(at);
+                self.looks.ask(event.id.clone(), None);
+            }
         }
     }
 

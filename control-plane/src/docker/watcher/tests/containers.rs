@@ -1,6 +1,7 @@
 //! What happens to containers, and what the engine is asked about it.
 
 use super::*;
+use crate::inventory::Placement;
 
 #[tokio::test(start_paused = true)]
 async fn what_is_there_is_published_and_what_starts_follows() {
@@ -72,16 +73,65 @@ async fn a_whole_life_costs_two_looks() {
 
 #[tokio::test(start_paused = true)]
 async fn kill_and_die_ask_the_engine_nothing() {
-    let mut it = Watching::with(&["a"]).await;
+    let mut it = Watching::with(&["a", "b"]).await;
     let before = it.script.world.lock().await.requests.len();
     for id in ["a", "nobody"] {
         it.script.kill(id, "15").await;
         it.script.container("die", id).await;
         it.script.network("disconnect", id).await;
     }
+    // In the order of newer engines.
+    it.script.kill("b", "15").await;
+    it.script.network("disconnect", "b").await;
+    it.script.container("stop", "b").await;
+    it.script.container("die", "b").await;
     it.until_state("a", State::Stopped).await;
+    it.until_state("b", State::Stopped).await;
     it.rest().await;
     assert_eq!(it.script.world.lock().await.requests.len(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_taken_off_its_network_is_on_none_and_nothing_to_wonder_about_later() {
+    let mut it = Watching::with(&["a"]).await;
+    it.script.change("a", |value| value["NetworkSettings"]["Networks"] = json!({})).await;
+    it.script.network("disconnect", "a").await;
+    it.until_is("a", |workload| workload.placement == Placement::Networks(vec![])).await;
+    tokio::time::sleep(2 * RESYNC).await;
+    assert_eq!((it.script.looks().await, it.script.connections().await), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_container_that_joins_a_network_is_nothing_to_wonder_about_later() {
+    let mut it = Watching::with(&["a"]).await;
+    let stopped = |networks: Value| {
+        move |value: &mut Value| {
+            value["State"]["Status"] = json!("exited");
+            value["NetworkSettings"]["Networks"] = networks;
+        }
+    };
+    it.script.kill("a", "15").await;
+    it.script.container("die", "a").await;
+    it.until_state("a", State::Stopped).await;
+    it.script.change("a", stopped(json!({"shop_app": {"IPAddress": ""}, "extra": {"IPAddress": ""}}))).await;
+    it.script.network("connect", "a").await;
+    tokio::time::sleep(2 * RESYNC).await;
+    assert_eq!((it.script.looks().await, it.script.connections().await), (1, 1));
+}
+
+/// Newer engines tell of the networks before the death; where nobody told it to stop, the first of that calls for a look.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_crashes_is_stopped_whatever_the_look_shows_that_its_networks_led_to() {
+    let mut it = Watching::with(&["a"]).await;
+    it.script.hold(Some("/containers/a/json"));
+    it.script.network("disconnect", "a").await;
+    it.script.until_asked("/containers/a/json", 2).await;
+    it.script.container("die", "a").await;
+    it.until_state("a", State::Stopped).await;
+    it.script.hold(None);
+    it.rest().await;
+    assert_eq!(it.state("a"), State::Stopped);
+    assert!(!has_address(&it.now().workloads[&WorkloadId("a".into())]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,8 +202,7 @@ async fn an_address_that_comes_without_an_event_is_found_soon() {
 }
 
 fn has_address(workload: &Workload) -> bool {
-    use crate::inventory::Placement::Networks;
-    matches!(&workload.placement, Networks(on) if on.iter().any(|on| !on.addresses.is_empty()))
+    matches!(&workload.placement, Placement::Networks(on) if on.iter().any(|on| !on.addresses.is_empty()))
 }
 
 #[tokio::test(start_paused = true)]

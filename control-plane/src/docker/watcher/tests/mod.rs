@@ -14,6 +14,7 @@
 //! | Leading edge; what stops never waits | [`containers::a_stop_is_told_of_while_the_engine_is_slow_to_answer`], [`containers::what_happens_during_a_look_is_not_undone_by_its_answer`] |
 //! | One call an event at most, none on kill and die | [`containers::a_whole_life_costs_two_looks`], [`containers::kill_and_die_ask_the_engine_nothing`] |
 //! | Only the events that matter are asked for | [`stream::the_engine_is_asked_for_the_events_that_matter_only`] |
+//! | Leaving a network acts at once, and is looked at while the container runs | [`rotation::a_container_that_leaves_the_shared_network_leaves_the_rotation_before_the_engine_is_asked`], [`containers::a_container_that_is_taken_off_its_network_is_on_none_and_nothing_to_wonder_about_later`] |
 //! | 404 on inspect: it died, pass over | [`containers::a_container_that_is_gone_when_it_is_looked_at_is_passed_over`] |
 //! | One bad answer harms no other container | [`containers::an_answer_that_cannot_be_understood_costs_that_container_alone`] |
 //! | No address right after the start, then a network connect | [`containers::a_container_gets_its_address_when_it_joins_its_network`], [`containers::an_address_that_comes_without_an_event_is_found_soon`] |

@@ -135,10 +135,12 @@ async fn a_restart_takes_a_container_out_until_it_is_healthy_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_leaves_the_shared_network_leaves_the_rotation() {
+async fn a_container_that_leaves_the_shared_network_leaves_the_rotation_before_the_engine_is_asked() {
     let mut it = two().await;
+    it.script.hold(Some("/containers/a/json"));
     it.script.network("disconnect", "a").await;
     it.until_rotation(&[("b", EndpointState::Ready)]).await;
+    it.script.hold(None);
     it.script.network("connect", "a").await;
     it.until_rotation(&[("a", EndpointState::Ready), ("b", EndpointState::Ready)]).await;
 }
