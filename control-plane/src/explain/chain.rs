@@ -225,6 +225,14 @@ impl About<'_> {
         }
         match &self.trace.place {
             Err(problem) => stopped(name, said(problem), Some(problem.fix.clone())),
+            Ok(None) if matches!(self.workload.state, State::Running | State::Paused) => stopped(
+                name,
+                "it runs without an address on a network of Envoy's",
+                Some(format!(
+                    "docker inspect --format '{{{{json .NetworkSettings.Networks}}}}' {} shows where it is",
+                    self.workload.name
+                )),
+            ),
             Ok(None) => skip(name, "it has no address while it does not run"),
             Ok(Some((ip, None))) => ok(name, format!("at {ip}")),
             Ok(Some((ip, Some(network)))) => ok(name, format!("{network}, at {ip}")),

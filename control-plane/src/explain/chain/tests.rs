@@ -129,6 +129,10 @@ fn where_the_way_stops_the_reason_is_told_and_what_to_do() {
             addresses: vec!["10.1.0.2".parse().unwrap()],
         }]);
     };
+    let nowhere = |web: &mut Workload| {
+        let Placement::Networks(on) = &mut web.placement else { panic!("{web:?}") };
+        on[0].addresses.clear();
+    };
     for (workload, step, reason, fix) in [
         (
             with(&|web| web.labels.clear()),
@@ -145,6 +149,12 @@ fn where_the_way_stops_the_reason_is_told_and_what_to_do() {
         (with(&label("portolan.path", "x")), Name::Label, "portolan.path=\"x\"", "write /api for a prefix"),
         (with(&label("portolan.host", "dashboard.localhost")), Name::Label, "dashboard", "host"),
         (with(&elsewhere), Name::Network, "shares no network with Envoy: it is on back", "front"),
+        (
+            with(&nowhere),
+            Name::Network,
+            "it runs without an address",
+            "{{json .NetworkSettings.Networks}}' web-1",
+        ),
         (with(&|web| web.exposed_ports.clear()), Name::Port, "nothing says on which port", "portolan.port"),
         (
             with(&|web| _ = web.exposed_ports.insert(81)),
