@@ -26,32 +26,32 @@ debian_mirror() {
     awk '$1 == "Debian" && $2 == "main" && $3 !~ /-/ { print $4; exit }'
 }
 
-# Runs apt for Debian 13 (trixie) from the same mirror, beside the machine's own apt: trixie_apt FOLDER ARGUMENTS...
-trixie_apt() {
-  local folder=$1 mirror
-  shift
+# Runs apt for a Debian suite from the same mirror, beside the machine's own apt: suite_apt SUITE FOLDER ARGUMENTS...
+suite_apt() {
+  local suite=$1 folder=$2 mirror
+  shift 2
   if [ ! -s "$folder/sources.list" ]; then
     mirror=$(debian_mirror)
     [ -n "$mirror" ] || die "no Debian mirror in this machine's apt sources; is this Debian?"
     mkdir -p "$folder/state/lists/partial" "$folder/cache/archives/partial"
     : >"$folder/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$folder/sources.list"
-    trixie_apt "$folder" -qq update
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$folder/sources.list"
+    suite_apt "$suite" "$folder" -qq update
   fi
   apt-get -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null \
     -o "Dir::State=$folder/state" -o "Dir::State::status=$folder/status" -o "Dir::Cache=$folder/cache" \
     -o APT::Sandbox::User=root "$@"
 }
 
-# Unpacks packages of Debian 13 into a folder: trixie_unpack APT_FOLDER ROOT PACKAGES...
-trixie_unpack() {
-  local apt=$1 root=$2 debs package
-  shift 2
+# Unpacks packages of a Debian suite into a folder: suite_unpack SUITE APT_FOLDER ROOT PACKAGES...
+suite_unpack() {
+  local suite=$1 apt=$2 root=$3 debs package
+  shift 3
   debs=$apt/debs
   mkdir -p "$debs" "$root"
   for package in "$@"; do
     if ! compgen -G "$debs/${package}_*.deb" >/dev/null; then
-      (cd "$debs" && trixie_apt "$apt" -qq download "$package") || die "cannot fetch $package"
+      (cd "$debs" && suite_apt "$suite" "$apt" -qq download "$package") || die "cannot fetch $package"
     fi
     dpkg -x "$debs/${package}"_*.deb "$root"
   done
