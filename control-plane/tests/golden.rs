@@ -116,11 +116,18 @@ fn in_short(service: &model::Service) -> Value {
 /// Without what every route and host has alike; the cases in detail show it.
 fn without_policies(mut host: Value) -> Value {
     host.as_object_mut().unwrap().remove("requestBodyBufferLimit");
-    host.as_object_mut().unwrap().remove("retryPolicy");
     for route in host["routes"].as_array_mut().unwrap() {
         if let Some(action) = route.get_mut("route").and_then(Value::as_object_mut) {
-            action.remove("retryPolicy");
             action.remove("timeout");
+        }
+    }
+    for route in host["routes"].as_array_mut().unwrap() {
+        let Some(added) = route.get_mut("requestHeadersToAdd").and_then(Value::as_array_mut) else {
+            continue;
+        };
+        added.retain(|added| added["header"]["key"] != "x-envoy-retry-on");
+        if added.is_empty() {
+            route.as_object_mut().unwrap().remove("requestHeadersToAdd");
         }
     }
     let routes = host["routes"].as_array_mut().unwrap();

@@ -17,6 +17,7 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as FilterConfig;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions as UpstreamOptions;
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration as PbDuration, UInt32Value};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType as LogConfig;
 use portolan::model;
@@ -68,8 +69,14 @@ pub(super) const ALL: [Part; 31] = [
         }
     }),
     part("no retries at all", |whole| {
-        whole.routes.virtual_hosts.iter_mut().for_each(|host| host.retry_policy = None);
-        whole.each_action(|action| action.retry_policy = None);
+        whole.each_route().for_each(|route| route.request_headers_to_add.clear());
+        whole.each_cluster(|cluster| {
+            for config in cluster.typed_extension_protocol_options.values_mut() {
+                if let Ok(options) = UpstreamOptions::decode(config.value.as_slice()) {
+                    config.value = UpstreamOptions { retry_policy: None, ..options }.encode_to_vec();
+                }
+            }
+        });
     }),
     part("one entry a route", Whole::one_entry),
     part("one entry, and the filter for what only reads", |whole| {
@@ -233,11 +240,7 @@ impl Whole {
                     .is_none_or(|matching| matching.headers.iter().all(|one| !one.invert_match))
             });
         }
-        self.each_action(|action| {
-            if let Some(policy) = &mut action.retry_policy {
-                policy.retry_on = policy.retry_on.trim_end_matches(",reset").to_owned();
-            }
-        });
+        self.each_route().for_each(|route| route.request_headers_to_add.clear());
     }
 
     /// The filter for what only reads.

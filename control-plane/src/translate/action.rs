@@ -9,8 +9,6 @@ use envoy_types::pb::envoy::config::core::v3::{DataSource, HeaderValueOption, Ru
 use envoy_types::pb::envoy::config::route::v3::redirect_action::{
     PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier,
 };
-use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, Header, PolicySpecifier,
@@ -18,44 +16,33 @@ use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterSpecifier, HashPolicy, RequestMirrorPolicy,
 };
-use envoy_types::pb::envoy::config::route::v3::{
-    DirectResponseAction, RedirectAction, RetryPolicy, RouteAction,
-};
-use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use envoy_types::pb::envoy::config::route::v3::{DirectResponseAction, RedirectAction, RouteAction};
 use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 
 use crate::model::Route;
 use crate::model::options::{
-    Answer, Authority, HashKey, HeaderEdit, Limit, Mirror, Redirect, RedirectCode, Retries, RouteOptions,
+    Answer, Authority, HashKey, HeaderEdit, Limit, Mirror, Redirect, RedirectCode, RouteOptions,
 };
 
-use super::any::any;
+use super::duration;
 use super::local_reply::header;
-use super::reads::{ALSO_ON, Retried};
-use super::{duration, uint};
 
-/// A request that never reached an application is tried again, on another host: nobody notices that one went away.
-const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
-/// How often another host is drawn when one comes up that was tried already.
-const HOST_SELECTION_ATTEMPTS: i64 = 5;
-
-/// What is done with the requests of an entry of `route`: `path` stands in place of what was matched.
-pub(super) fn of(route: &Route, path: Option<String>, retried: Retried) -> Action {
+/// What is done with the requests of `route`: `path` stands in place of what was matched.
+pub(super) fn of(route: &Route, path: Option<String>) -> Action {
     match &route.options.answer {
         Some(Answer::Redirect(to, code)) => Action::Redirect(redirect(to, *code)),
         Some(Answer::Respond(answer)) => respond(answer.status.into(), &answer.body),
-        None => Action::Route(pass_on(route, path, retried)),
+        None => Action::Route(pass_on(route, path)),
     }
 }
 
-fn pass_on(route: &Route, path: Option<String>, retried: Retried) -> RouteAction {
-    let RouteOptions { timeout, idle_timeout, retries, mirror, hash, .. } = &*route.options;
+fn pass_on(route: &Route, path: Option<String>) -> RouteAction {
+    let RouteOptions { timeout, idle_timeout, mirror, hash, .. } = &*route.options;
     RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(route.service.to_string())),
         prefix_rewrite: path.unwrap_or_default(),
         timeout: limit(*timeout),
         idle_timeout: idle_timeout.and_then(limit),
-        retry_policy: Some(retry_policy(retries, retried)),
         request_mirror_policies: mirror.iter().map(copies).collect(),
         hash_policy: hash.iter().map(hash_policy).collect(),
         ..Default::default()
@@ -67,26 +54,6 @@ pub(super) fn limit(limit: Limit) -> Option<envoy_types::pb::google::protobuf::D
     match limit {
         Limit::Off => duration(Duration::ZERO),
         Limit::After(time) => duration(time),
-    }
-}
-
-/// When and how often an entry's requests are tried again.
-pub(super) fn retry_policy(retries: &Retries, retried: Retried) -> RetryPolicy {
-    if retries.attempts == 0 {
-        // Without a policy it would be that of the virtual host.
-        return RetryPolicy { num_retries: uint(0), ..Default::default() };
-    }
-    let more = retries.on.iter().map(|on| on.word());
-    let also = (retried == Retried::AlsoBrokenOff).then_some(ALSO_ON);
-    RetryPolicy {
-        retry_on: [RETRY_ON].into_iter().chain(more).chain(also).collect::<Vec<_>>().join(","),
-        num_retries: uint(retries.attempts),
-        retry_host_predicate: vec![RetryHostPredicate {
-            name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
-            config_type: Some(ConfigType::TypedConfig(any(&PreviousHostsPredicate {}))),
-        }],
-        host_selection_retry_max_attempts: HOST_SELECTION_ATTEMPTS,
-        ..Default::default()
     }
 }
 

@@ -21,11 +21,14 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+
 use crate::model::options::{BackendOptions, Balance, Protocol};
 use crate::model::{Endpoint, EndpointState, Service};
 use crate::policies::Policies;
 
 use super::any::any;
+use super::retries;
 use super::upstream::{health_check, http_options, transport};
 use super::{address, ads, duration, uint};
 
@@ -82,7 +85,11 @@ pub(super) fn of_service(service: &Service, policies: &Policies) -> Cluster {
         }),
         // One entry at most: a map of more would be encoded in another order each time.
         typed_extension_protocol_options: (options.protocol != Protocol::Tcp)
-            .then(|| (HTTP_OPTIONS.to_owned(), any(&http_options(options.protocol))))
+            .then(|| HttpProtocolOptions {
+                retry_policy: Some(retries::policy()),
+                ..http_options(options.protocol)
+            })
+            .map(|options| (HTTP_OPTIONS.to_owned(), any(&options)))
             .into_iter()
             .collect(),
         ..Default::default()

@@ -14,6 +14,7 @@ mod local_reply;
 mod matching;
 mod per_route;
 mod reads;
+mod retries;
 mod route;
 mod tcp;
 mod tls;

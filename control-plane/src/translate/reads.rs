@@ -1,9 +1,7 @@
 //! What only reads is tried again in more cases than the rest: a route has an entry for each, or a filter that tells them apart.
 //!
 //! Envoy's retry policy knows no methods, so one entry alone cannot tell. Two cost a request next to nothing. Where a route must be one
-//! entry the filter adds a header from which the router takes more conditions; the connection manager strips it from what clients
-//! send, and the router from what containers get
-//! ([Router, `x-envoy-retry-on`](https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter)).
+//! entry, the filter adds the header that the other one has.
 
 use std::collections::BTreeSet;
 
@@ -31,14 +29,11 @@ use crate::model::matching::Match;
 use crate::model::options::RouteOptions;
 
 use super::any::any;
-use super::local_reply::header;
 use super::matching::{Methods, methods};
+use super::retries;
 
 /// The methods that only read (RFC 9110, section 9.2.1).
 const READS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-/// A connection that broke off: what only reads may have reached an application, and does no harm a second time.
-pub(super) const ALSO_ON: &str = "reset";
-
 /// When a request of an entry is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retried {
@@ -80,9 +75,9 @@ fn one_of(methods: BTreeSet<&str>) -> Methods<'_> {
     if methods.is_empty() { Methods::Any } else { Methods::OneOf(methods) }
 }
 
-/// Adds [`ALSO_ON`] to the retry conditions of every request that only reads.
+/// Adds the case of what only reads to a request that does.
 pub(super) fn filter() -> ExtensionWithMatcher {
-    let set = Mutation { action: Some(Action::Append(header("x-envoy-retry-on", ALSO_ON))) };
+    let set = Mutation { action: Some(Action::Append(retries::broken_off())) };
     let mutations = Mutations { request_mutations: vec![set], ..Default::default() };
     let adds = HeaderMutation { mutations: Some(mutations), ..Default::default() };
     ExtensionWithMatcher {

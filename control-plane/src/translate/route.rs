@@ -5,18 +5,18 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    HeaderMatcher, RetryPolicy, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
+    HeaderMatcher, Route as PbRoute, RouteConfiguration, RouteMatch, VirtualHost,
 };
 use envoy_types::pb::google::protobuf::UInt64Value;
 
-use crate::model::options::{MaxBody, Redirect, RedirectCode, Retries, Rewrite, RouteOptions};
+use crate::model::options::{MaxBody, Redirect, RedirectCode, Rewrite, RouteOptions};
 use crate::model::{Host, PathMatch, Route, Site, Topology};
 use crate::policies::{EntryName, Policies};
 
 use super::local_reply::header;
 use super::matching::{Methods, Place, at, body_longer_than, body_of_unknown_length, places, request};
 use super::reads::{self, Retried};
-use super::{EdgeOptions, action, auth, dashboard, filters, listener_name, per_route};
+use super::{EdgeOptions, action, auth, dashboard, filters, listener_name, per_route, retries};
 
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
 /// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
@@ -58,23 +58,7 @@ pub(super) fn virtual_host(policies: &Policies, site: &Site, routes: &[&Route]) 
         let nobody = || not_found("portolan:unknown-path", "No container claims this path of the host.\n");
         routes.push(to_tls(policies, &site.entry).unwrap_or_else(nobody));
     }
-    let retry_policy = shared_policy(&mut routes);
-    VirtualHost { retry_policy, ..a_virtual_host(&host, &host, routes) }
-}
-
-/// What most entries say of another try stands once, in their virtual host: with many services it is most of the bytes.
-fn shared_policy(routes: &mut [PbRoute]) -> Option<RetryPolicy> {
-    let usual = Some(action::retry_policy(&Retries::default(), Retried::AsTheRouteSays));
-    let mut is_said = false;
-    for route in routes {
-        if let Some(Action::Route(action)) = &mut route.action
-            && action.retry_policy == usual
-        {
-            action.retry_policy = None;
-            is_said = true;
-        }
-    }
-    usual.filter(|_| is_said)
+    a_virtual_host(&host, &host, routes)
 }
 
 /// The entries of a route with what says who may use it. Where that cannot be asked they are closed.
@@ -132,7 +116,7 @@ fn entries_at(
     let one = |headers: &[HeaderMatcher]| -> PbRoute {
         let mut matching = request(&route.matches, path.clone(), methods);
         matching.headers.extend_from_slice(headers);
-        entry(route, matching, action::of(route, instead.clone(), *retried), *retried)
+        entry(route, matching, action::of(route, instead.clone()), *retried)
     };
     let Some(MaxBody { bytes, streams }) = options.max_body.filter(|_| options.answer.is_none()) else {
         return vec![one(&[])];
@@ -160,6 +144,9 @@ fn entry(route: &Route, matching: RouteMatch, action: Action, retried: Retried) 
     let (response_headers_to_add, response_headers_to_remove) = action::edits(&options.response_headers);
     request_headers_to_add
         .extend(stripped(&route.matches.path, options).map(|prefix| header(PREFIX, prefix)));
+    if options.answer.is_none() {
+        request_headers_to_add.extend(retries::headers(&options.retries, retried));
+    }
     PbRoute {
         name: route.name.clone(),
         r#match: Some(matching),

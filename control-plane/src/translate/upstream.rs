@@ -37,7 +37,7 @@ fn is_h2(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::H2c | Protocol::Grpc)
 }
 
-/// HTTP to the containers of a service.
+/// HTTP to somebody who is asked by `protocol`.
 pub(super) fn http_options(protocol: Protocol) -> HttpProtocolOptions {
     let (idle, config) = if is_h2(protocol) {
         let keepalive = KeepaliveSettings {

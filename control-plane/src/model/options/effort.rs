@@ -109,6 +109,19 @@ impl RetryOn {
         ("unavailable", Self::Unavailable),
     ];
 
+    /// Whether it is a status of gRPC, which stands in an answer's trailers.
+    #[must_use]
+    pub const fn is_grpc(self) -> bool {
+        match self {
+            Self::GatewayError | Self::ServerError | Self::Reset | Self::Conflict => false,
+            Self::Cancelled
+            | Self::DeadlineExceeded
+            | Self::Internal
+            | Self::ResourceExhausted
+            | Self::Unavailable => true,
+        }
+    }
+
     /// Its word.
     #[must_use]
     pub fn word(self) -> &'static str {
