@@ -18,10 +18,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
-
-use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 use crate::model::options::{BackendOptions, Balance, Protocol};
 use crate::model::{Endpoint, EndpointState, Service};

@@ -34,6 +34,7 @@ use super::retries;
 
 /// The methods that only read (RFC 9110, section 9.2.1).
 const READS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
 /// When a request of an entry is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retried {
