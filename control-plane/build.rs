@@ -1,4 +1,5 @@
-//! Compiles `proto/`, and cuts the descriptors that gRPC reflection serves out of those that envoy-types ships.
+//! Compiles `proto/`, cuts the descriptors that gRPC reflection serves out of those that envoy-types ships, and has the program
+//! linked small where the linker can.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,9 @@ const ROOTS: &[&str] = &[
     "google.rpc.Status",
 ];
 
+/// What `serve` runs, side by side: ADR 24. An addition to the linker's own script, for GNU ld and lld.
+const ORDER: &str = "often.ld";
+
 fn main() -> Result<()> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let root = Path::new("../proto");
@@ -64,7 +68,45 @@ fn main() -> Result<()> {
 
     let all = FileDescriptorSet::decode(std::fs::read(shipped_descriptors()?)?.as_slice())?;
     std::fs::write(out.join("envoy.bin"), needed(all)?.encode_to_vec())?;
+    link_small(&out)
+}
+
+/// Has the program linked so that less of it is resident, if that can be done here.
+fn link_small(out: &Path) -> Result<()> {
+    println!("cargo::rerun-if-changed={ORDER}");
+    if !released_here()? {
+        return Ok(());
+    }
+    let order = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join(ORDER);
+    let option = format!("-T{}", order.display());
+    if links_and_runs(out, &option)? {
+        println!("cargo::rustc-link-arg-bins={option}");
+    }
     Ok(())
+}
+
+/// Whether this is a release for Linux with glibc, and what comes of it can be tried on this machine.
+fn released_here() -> Result<bool> {
+    let var = |name| std::env::var(name).with_context(|| format!("cargo does not set {name}"));
+    // CARGO_CFG_TARGET_ENV is not set where it would be empty.
+    let libc = std::env::var("CARGO_CFG_TARGET_ENV").unwrap_or_default();
+    let linux = var("CARGO_CFG_TARGET_OS")? == "linux" && libc == "gnu";
+    Ok(linux && var("PROFILE")? == "release" && var("HOST")? == var("TARGET")?)
+}
+
+/// Whether an empty program can be linked with `option` and then run: the linker may not know it.
+fn links_and_runs(out: &Path, option: &str) -> Result<bool> {
+    let (source, program) = (out.join("empty.rs"), out.join("empty"));
+    std::fs::write(&source, "fn main() {}")?;
+    let mut rustc = Command::new(std::env::var("RUSTC")?);
+    if let Ok(linker) = std::env::var("RUSTC_LINKER") {
+        rustc.arg(format!("-Clinker={linker}"));
+    }
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    rustc.args(flags.split('\u{1f}').filter(|flag| !flag.is_empty()));
+    rustc.arg(format!("-Clink-arg={option}")).arg("-o").arg(&program).arg(&source);
+    let linked = rustc.output().context("cannot run rustc")?.status.success();
+    Ok(linked && Command::new(&program).output().is_ok_and(|run| run.status.success()))
 }
 
 /// The descriptor set inside the envoy-types package. The crate does not export it, so cargo is asked where it lies.
