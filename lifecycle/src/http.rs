@@ -87,6 +87,12 @@ impl Options {
 }
 
 type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<bytes::Bytes, warp::Error>> + Send>>;
+/// What is left of a request's body. The handler reads it, and what it leaves is taken off the connection after it.
+type Rest = Arc<tokio::sync::Mutex<Chunks>>;
+
+/// Most that is read of a body nobody wants, and for how long: enough for a browser or a proxy to hear what was wrong.
+const MAX_UNWANTED: usize = 1024 * 1024;
+const UNWANTED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request.
 pub struct Call {
@@ -100,7 +106,7 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Where it comes from: what goes on with all that is asked for its sake.
     pub origin: Origin,
-    body: Chunks,
+    body: Rest,
 }
 
 /// Why a body could not be read.
@@ -143,7 +149,7 @@ impl Call {
         if announced.is_some_and(|announced: usize| announced > limit) {
             return Err(BodyError::TooLarge);
         }
-        let mut chunks = self.body;
+        let mut chunks = self.body.lock().await;
         let read = async {
             let mut body = Vec::new();
             while let Some(chunk) = chunks.next().await {
@@ -200,8 +206,16 @@ where
                 HEALTH => Origin::none(request_id),
                 path => Origin::of(&headers, request_id, method.as_str(), path),
             };
-            let call = Call { method, path, query, headers, origin, body: chunks(body) };
-            async move { answer(call, &replica, &health, &handler).await }
+            let rest: Rest = Arc::new(tokio::sync::Mutex::new(chunks(body)));
+            let is_wanted = is_worth_reading(&headers);
+            let call = Call { method, path, query, headers, origin, body: Arc::clone(&rest) };
+            async move {
+                let answer = answer(call, &replica, &health, &handler).await;
+                if is_wanted {
+                    take_off(&rest).await;
+                }
+                answer
+            }
         });
     let closed = stages.clone();
     let server = warp::serve(route).incoming(listener).graceful(async move { closed.closed().await }).run();
@@ -214,7 +228,31 @@ where
 }
 
 fn chunks(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> Chunks {
-    Box::pin(body.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
+    Box::pin(body.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))).fuse())
+}
+
+/// Whether what a handler leaves of a body can be read in reasonable time, and has been sent without being asked for.
+fn is_worth_reading(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let fits = length.is_none_or(|length| length.parse().is_ok_and(|length: usize| length <= MAX_UNWANTED));
+    fits && !headers.contains_key(header::EXPECT)
+}
+
+/// Reads what a handler has left of a body. A connection that is closed with something unread is reset, and whoever still
+/// sends may lose the answer that came before.
+async fn take_off(rest: &Rest) {
+    let mut chunks = rest.lock().await;
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            bytes += chunk.len();
+            if bytes > MAX_UNWANTED {
+                break;
+            }
+        }
+    };
+    // Whoever is slower hears the answer, or not.
+    let _ = tokio::time::timeout(UNWANTED_TIMEOUT, read).await;
 }
 
 async fn answer<H, F>(call: Call, replica: &str, stages: &Stages, handler: &H) -> Body

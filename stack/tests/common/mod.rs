@@ -11,6 +11,8 @@
 mod grpc;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -167,6 +169,11 @@ pub fn wrong_input_is_told_and_never_a_500(site: &Site) -> Result<()> {
         ensure!(found == expected, "{media_type} of {} bytes: {found}, not {expected}", body.len());
         ensure!(told["error"].is_string() && told["fix"].is_string(), "{told}");
     }
+    // Whoever still sends hears what is wrong, each time.
+    for n in 0..50 {
+        let answer = answer_while_sending(site, &long_body)?;
+        ensure!(answer.contains(" 413 "), "a body that is too long, time {n}: {answer}");
+    }
     let patch = site.request(Method::PATCH, BACKEND, "/messages").send()?;
     ensure!(status(&patch) == 405 && header(&patch, "allow") == "GET, HEAD, POST", "{patch:?}");
     ensure!(status(&site.get(BACKEND, "/nothing")?) == 404, "an unknown path");
@@ -177,6 +184,23 @@ pub fn wrong_input_is_told_and_never_a_500(site: &Site) -> Result<()> {
     ensure!(status(&page) == 422, "a long key in the form: {}", status(&page));
     ensure!(page.text()?.contains("kept"), "what was typed stays in the form");
     Ok(())
+}
+
+/// The first line of the answer to a message that is sent piece by piece.
+fn answer_while_sending(site: &Site, body: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", site.port()))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST /messages HTTP/1.1\r\nhost: {BACKEND}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )?;
+    for piece in body.as_bytes().chunks(16 * 1024) {
+        stream.write_all(piece)?;
+    }
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line)
 }
 
 /// Writes `n` messages and returns the keys of those that were acknowledged.
