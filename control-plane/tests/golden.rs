@@ -120,8 +120,6 @@ fn without_policies(mut host: Value) -> Value {
         if let Some(action) = route.get_mut("route").and_then(Value::as_object_mut) {
             action.remove("timeout");
         }
-    }
-    for route in host["routes"].as_array_mut().unwrap() {
         let Some(added) = route.get_mut("requestHeadersToAdd").and_then(Value::as_array_mut) else {
             continue;
         };
@@ -130,12 +128,14 @@ fn without_policies(mut host: Value) -> Value {
             route.as_object_mut().unwrap().remove("requestHeadersToAdd");
         }
     }
-    let routes = host["routes"].as_array_mut().unwrap();
-    // The entry for what writes, before its like for what reads.
-    let (mut at, mut rest) = (0, routes.clone());
-    routes.retain(|_| {
-        at += 1;
-        !is_for_writes(&mut rest[at - 1]) || rest.get(at) != Some(&rest[at - 1])
+    // Of an entry for what writes and its like for what reads the second one.
+    host["routes"].as_array_mut().unwrap().dedup_by(|next, entry| {
+        let mut writes = entry.clone();
+        let is_alike = is_for_writes(&mut writes) && writes == *next;
+        if is_alike {
+            std::mem::swap(next, entry);
+        }
+        is_alike
     });
     host
 }

@@ -141,12 +141,10 @@ impl Call {
     ///
     /// See [`BodyError`].
     pub async fn body(self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        let length = self.headers.get(header::CONTENT_LENGTH);
-        if length.is_none() && !self.headers.contains_key(header::TRANSFER_ENCODING) {
+        if !has_body(&self.headers) {
             return Err(BodyError::Missing);
         }
-        let announced = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
-        if announced.is_some_and(|announced: usize| announced > limit) {
+        if announced(&self.headers).is_some_and(|announced| announced > limit) {
             return Err(BodyError::TooLarge);
         }
         let mut chunks = self.body.lock().await;
@@ -207,11 +205,11 @@ where
                 path => Origin::of(&headers, request_id, method.as_str(), path),
             };
             let rest: Rest = Arc::new(tokio::sync::Mutex::new(chunks(body)));
-            let is_wanted = is_worth_reading(&headers);
+            let takes_off = is_worth_reading(&headers);
             let call = Call { method, path, query, headers, origin, body: Arc::clone(&rest) };
             async move {
                 let answer = answer(call, &replica, &health, &handler).await;
-                if is_wanted {
+                if takes_off {
                     take_off(&rest).await;
                 }
                 answer
@@ -233,9 +231,17 @@ fn chunks(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'stat
 
 /// Whether what a handler leaves of a body can be read in reasonable time, and has been sent without being asked for.
 fn is_worth_reading(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let fits = length.is_none_or(|length| length.parse().is_ok_and(|length: usize| length <= MAX_UNWANTED));
-    fits && !headers.contains_key(header::EXPECT)
+    let fits = announced(headers).is_none_or(|announced| announced <= MAX_UNWANTED);
+    has_body(headers) && fits && !headers.contains_key(header::EXPECT)
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// How many bytes a body is said to have.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads what a handler has left of a body. A connection that is closed with something unread is reset, and whoever still

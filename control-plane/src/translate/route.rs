@@ -19,7 +19,7 @@ use super::reads::{self, Retried};
 use super::{EdgeOptions, action, auth, dashboard, filters, listener_name, per_route, retries};
 
 /// How much of a body is kept for another try. A longer one is not tried again: without this line that would be all
-/// above the connection's 32 KiB, and a form sent to a container that just went away would be answered 507.
+/// above what a connection holds, and a form sent to a container that just went away would be answered 507.
 const RETRY_BODY_BYTES: u64 = 256 * 1024;
 /// The longest body of unknown length that is held in memory to be measured; where a label allows less, that.
 const HELD_BODY_BYTES: u64 = 4 * 1024 * 1024;
