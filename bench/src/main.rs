@@ -9,6 +9,7 @@
 //!
 //! How it is measured, and what came of it: docs/performance.md.
 
+mod callgrind;
 mod child;
 mod client;
 mod control;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 /// Between two questions; with the question itself that is how far apart two looks are.
 const PAUSE: Duration = Duration::from_micros(200);
-/// No answer takes longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// No answer takes longer, unless a program is run by another that is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The first good answer for one host.
 #[derive(Debug, Clone)]
@@ -33,12 +33,14 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Probe {
     edge: SocketAddr,
+    patience: Duration,
     connection: BufReader<TcpStream>,
 }
 
 impl Probe {
-    pub(crate) fn open(edge: SocketAddr) -> anyhow::Result<Self> {
-        Ok(Self { edge, connection: connect(edge)? })
+    /// One to `edge`, where an answer takes no longer than `patience`.
+    pub(crate) fn open(edge: SocketAddr, patience: Duration) -> anyhow::Result<Self> {
+        Ok(Self { edge, patience, connection: connect(edge, patience)? })
     }
 
     /// Asks once; returns the status.
@@ -64,7 +66,7 @@ impl Probe {
         let mut body = vec![0; length];
         self.connection.read_exact(&mut body)?;
         if close {
-            self.connection = connect(self.edge)?;
+            self.connection = connect(self.edge, self.patience)?;
         }
         status.context("an answer without a status")
     }
@@ -97,10 +99,10 @@ impl Probe {
     }
 }
 
-fn connect(edge: SocketAddr) -> anyhow::Result<BufReader<TcpStream>> {
+fn connect(edge: SocketAddr, patience: Duration) -> anyhow::Result<BufReader<TcpStream>> {
     let socket = TcpStream::connect(edge)?;
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     Ok(BufReader::new(socket))
 }
 

@@ -1,7 +1,7 @@
-//! The app, the clients, and one proxy's turn.
+//! The app, the clients, and a round of all proxies.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use tokio::time::{Instant, sleep};
 use super::HOST;
 use super::app::App;
 use super::config::Places;
-use super::load::{Load, Loaded};
+use super::load::{Load, Loaded, Said};
 use super::proxy::Proxy;
 use super::table::Measured;
 use crate::probe::Probe;
 use crate::usage::{Usage, process_cpu};
 
 /// Nothing takes longer to start.
-const START: Duration = Duration::from_secs(20);
+pub(super) const START: Duration = Duration::from_secs(20);
 /// Addresses of the app, as of two containers.
 const APP: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 16, 0, 1), Ipv4Addr::new(127, 16, 0, 2)];
 
@@ -46,12 +46,11 @@ impl Bed {
         let port = ports::free()?;
         let endpoints = APP.map(|address| SocketAddr::from((address, port)));
         let this = std::env::current_exe()?;
-        let (program, before) = pinned(core, &this);
-        let mut app = Process::start("app", folder.path(), &program, |command| {
-            command.args(before).args(App::words(&endpoints));
+        let mut app = Process::start("app", folder.path(), Path::new(TASKSET), |command| {
+            command.args(on_core(core)).arg(this).args(App::words(&endpoints));
         })?;
         for endpoint in endpoints {
-            until_listening(endpoint, &mut app).await?;
+            until_listening(endpoint, &mut app, START).await?;
         }
         Ok(Self { core, app, endpoints, clients: Duration::ZERO, folder, given: 0 })
     }
@@ -64,34 +63,46 @@ impl Bed {
         Ok(Places { port: ports::free()?, admin: ports::free()?, app: self.endpoints, folder })
     }
 
-    /// Asks `proxy` as `load` says.
-    pub(super) async fn load(&mut self, load: &Load) -> anyhow::Result<Loaded> {
+    /// Asks proxies as `load` says; what came of it for each.
+    pub(super) async fn load(&mut self, load: &Load) -> anyhow::Result<Vec<Loaded>> {
         let this = std::env::current_exe()?;
-        let (program, before) = pinned(self.core, &this);
-        let mut command = Command::new(program);
-        command.args(before).args(load.words()?).stdin(Stdio::null()).stderr(Stdio::inherit());
+        let mut command = Command::new(TASKSET);
+        command
+            .args(on_core(self.core))
+            .arg(this)
+            .args(load.words()?)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit());
         let output = command.kill_on_drop(true).output().await.context("cannot start the clients")?;
         ensure!(output.status.success(), "the clients have ended with {}", output.status);
-        let loaded: Loaded =
-            serde_json::from_slice(&output.stdout).context("what the clients say is no JSON")?;
-        self.clients += loaded.cpu;
-        Ok(loaded)
+        let said: Said = serde_json::from_slice(&output.stdout).context("what the clients say is no JSON")?;
+        self.clients += said.cpu;
+        Ok(said.of)
     }
 
-    /// One turn of `proxy`.
-    pub(super) async fn turn(&mut self, proxy: &mut Proxy, load: &Load) -> anyhow::Result<Measured> {
-        let (began, before) = (Instant::now(), proxy.cpu()?);
+    /// One round of all proxies, in turns.
+    pub(super) async fn round(
+        &mut self,
+        proxies: &mut [Proxy],
+        load: &Load,
+    ) -> anyhow::Result<Vec<Measured>> {
+        let before = proxies.iter_mut().map(Proxy::cpu).collect::<anyhow::Result<Vec<_>>>()?;
         let loaded = self.load(load).await?;
-        let cpu = proxy.cpu()?.saturating_sub(before);
-        let time = began.elapsed();
-        proxy.forget_log()?;
-        ensure!(loaded.answers > 0, "no request was answered");
-        Ok(Measured {
-            per_second: loaded.per_second,
-            micros: cpu.as_secs_f64() * 1e6 / loaded.answers as f64,
-            busy: cpu.as_secs_f64() / time.as_secs_f64(),
-            failures: loaded.failures,
-        })
+        // The turn before those that count is in the CPU time as well.
+        let time = load.turn * (load.turns + 1);
+        let mut measured = Vec::new();
+        for ((proxy, loaded), before) in proxies.iter_mut().zip(loaded).zip(before) {
+            let cpu = proxy.cpu()?.saturating_sub(before);
+            proxy.forget_log()?;
+            ensure!(loaded.answers > 0, "no request was answered");
+            measured.push(Measured {
+                per_second: loaded.per_second,
+                micros: cpu.as_secs_f64() * 1e6 / loaded.answers as f64,
+                busy: cpu.as_secs_f64() / time.as_secs_f64(),
+                failures: loaded.failures,
+            });
+        }
+        Ok(measured)
     }
 
     /// CPU time of everything that belongs to the measurement, so far.
@@ -104,27 +115,34 @@ impl Bed {
     }
 }
 
-/// Asks `proxy` until it answers as the app does.
-pub(super) async fn until_answered(address: SocketAddr) -> anyhow::Result<()> {
-    let asking = move || Probe::open(address)?.until_answered(&[HOST.to_owned()], START).map(drop);
+/// Asks whoever is at `address` until it answers as the app does.
+pub(super) async fn until_answered(address: SocketAddr, patience: Duration) -> anyhow::Result<()> {
+    let asking =
+        move || Probe::open(address, patience)?.until_answered(&[HOST.to_owned()], patience).map(drop);
     spawn_blocking(asking).await?
 }
 
 /// Waits until somebody, which is to be `process`, listens at `address`.
-pub(super) async fn until_listening(address: SocketAddr, process: &mut Process) -> anyhow::Result<()> {
-    let end = Instant::now() + START;
+pub(super) async fn until_listening(
+    address: SocketAddr,
+    process: &mut Process,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + patience;
     while tokio::net::TcpStream::connect(address).await.is_err() {
         process.check()?;
         if Instant::now() > end {
-            bail!("{} does not listen within {} s:\n{}", process.name(), START.as_secs(), process.log());
+            bail!("{} does not listen within {} s:\n{}", process.name(), patience.as_secs(), process.log());
         }
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
 
-/// The program, and its first arguments, with which `program` runs on `core` alone.
-pub(super) fn pinned(core: usize, program: &Path) -> (PathBuf, [String; 3]) {
-    let words = ["--cpu-list".to_owned(), core.to_string(), program.display().to_string()];
-    (PathBuf::from("taskset"), words)
+/// What runs the program that follows its words on one core alone.
+pub(super) const TASKSET: &str = "taskset";
+
+/// The first words of [`TASKSET`].
+pub(super) fn on_core(core: usize) -> [String; 2] {
+    ["--cpu-list".to_owned(), core.to_string()]
 }

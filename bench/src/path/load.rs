@@ -1,54 +1,61 @@
-//! The clients: some connections that are kept busy, or asked over at a steady rate, by one thread in a process of its own.
+//! The clients: connections that are kept busy, those of each proxy in turn, or asked over at a steady rate, by one thread in a
+//! process of its own.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::{HOST, Request};
+use super::Request;
+use super::connection::Connection;
+use crate::probe::PATIENCE;
 use crate::stats::Summary;
 use crate::usage::process_cpu;
-
-/// No answer takes longer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Until every connection is there and has been used, nothing counts.
-const WARM: Duration = Duration::from_millis(300);
-/// Longer than any answer, so that one is mostly read at once.
-const BUFFER_BYTES: usize = 128 * 1024;
 
 /// What is asked of whom, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
-    #[arg(long)]
-    pub(super) to: SocketAddr,
+    /// The proxies.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(super) to: Vec<SocketAddr>,
     #[arg(long, value_enum)]
     pub(super) request: Request,
+    /// To each proxy.
     #[arg(long)]
     pub(super) connections: u32,
+    /// How long a proxy is asked until it is the next one's turn.
     #[arg(long, value_parser = humantime::parse_duration)]
-    pub(super) time: Duration,
+    pub(super) turn: Duration,
+    /// Turns of each proxy that count. One more comes before, in which connections are used for the first time.
+    #[arg(long)]
+    pub(super) turns: u32,
     /// Requests a second over all connections; without it each connection asks again as soon as it is answered.
     #[arg(long)]
     pub(super) rate: Option<u32>,
 }
 
-/// What came of it.
+/// What came of it for one proxy.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Loaded {
-    /// All that were answered, those before the measured time as well.
+    /// All that were answered, those of the first turn as well.
     pub(super) answers: u64,
-    /// Answered in the measured time, a second.
+    /// Answered within the turns that count, a second.
     pub(super) per_second: f64,
     /// Answers but 200 with the body that was expected.
     pub(super) failures: u64,
-    /// In milliseconds.
+    /// Of those that count, in milliseconds.
     pub(super) latency: Option<Summary>,
+}
+
+/// What this process says at its end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Said {
+    /// One for each proxy, in their order.
+    pub(super) of: Vec<Loaded>,
     /// What this process has used.
     pub(super) cpu: Duration,
 }
@@ -56,56 +63,59 @@ pub(super) struct Loaded {
 impl Load {
     /// The words with which this program does it in another process.
     pub(super) fn words(&self) -> anyhow::Result<Vec<String>> {
-        let mut words = vec!["load".to_owned()];
-        let time = humantime::format_duration(self.time);
-        let rate = self.rate.map(|rate| format!("--rate={rate}"));
-        words.push(format!("--to={}", self.to));
+        let to: Vec<String> = self.to.iter().map(SocketAddr::to_string).collect();
+        let turn = humantime::format_duration(self.turn).to_string().replace(' ', "");
+        let mut words = vec!["load".to_owned(), format!("--to={}", to.join(","))];
         words.push(format!("--request={}", self.request.word()?));
         words.push(format!("--connections={}", self.connections));
-        words.push(format!("--time={}", time.to_string().replace(' ', "")));
-        words.extend(rate);
+        words.push(format!("--turn={turn}"));
+        words.push(format!("--turns={}", self.turns));
+        words.extend(self.rate.map(|rate| format!("--rate={rate}")));
         Ok(words)
     }
 
     /// Does it, and prints what came of it as JSON.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let loaded = spawn_blocking(move || on_one_thread(self.load())).await??;
-        println!("{}", serde_json::to_string(&loaded)?);
+        let of = spawn_blocking(move || on_one_thread(self.load())).await??;
+        println!("{}", serde_json::to_string(&Said { of, cpu: process_cpu() })?);
         Ok(())
     }
 
-    async fn load(self) -> anyhow::Result<Loaded> {
-        ensure!(self.connections > 0, "no connections, no requests");
-        let begin = Instant::now() + WARM;
-        let mut clients = JoinSet::new();
-        for number in 0..self.connections {
-            let client =
-                Client { pace: self.pace(number), load: self.clone(), begin, end: begin + self.time };
-            clients.spawn(client.run());
+    async fn load(self) -> anyhow::Result<Vec<Loaded>> {
+        ensure!(self.connections > 0 && self.turns > 0, "no connections or no turns, no requests");
+        let mut proxies = Vec::new();
+        for to in &self.to {
+            proxies.push(Asked { tally: Tally::default(), clients: self.clients(*to).await? });
         }
-        let mut all = Tally::default();
-        while let Some(tally) = clients.join_next().await {
-            let Tally { answers, failures, latencies } = tally??;
-            all.answers += answers;
-            all.failures += failures;
-            all.latencies.extend(latencies);
+        for round in 0..=self.turns {
+            for n in turns(round, proxies.len()) {
+                proxies[n].turn(self.turn, round > 0).await?;
+            }
         }
-        let measured = all.latencies.len() as f64;
-        Ok(Loaded {
-            answers: all.answers,
-            per_second: measured / self.time.as_secs_f64(),
-            failures: all.failures,
-            latency: Summary::of(all.latencies.iter().map(|time| time.as_secs_f64() * 1e3)),
-            cpu: process_cpu(),
-        })
+        let counted = self.turn.as_secs_f64() * f64::from(self.turns);
+        Ok(proxies.into_iter().map(|asked| asked.tally.loaded(counted)).collect())
     }
 
-    /// When a connection asks first, and how long after that again: all of them together keep the rate.
+    async fn clients(&self, to: SocketAddr) -> anyhow::Result<Vec<Client>> {
+        let mut clients = Vec::new();
+        for number in 0..self.connections {
+            let connection = Connection::open(to, self.request, PATIENCE).await?;
+            clients.push(Client { connection, pace: self.pace(number) });
+        }
+        Ok(clients)
+    }
+
+    /// When a connection asks first in a turn, and how long after that again: all of them together keep the rate.
     fn pace(&self, number: u32) -> Option<(Duration, Duration)> {
         let rate = self.rate.filter(|rate| *rate > 0)?;
         let between = Duration::from_secs(1) / rate;
         Some((between * number, between * self.connections))
     }
+}
+
+/// Who comes after whom: there, and back in the next round, as whoever comes first may have it warmer, or colder.
+fn turns(round: u32, proxies: usize) -> impl Iterator<Item = usize> {
+    (0..proxies).map(move |turn| if round.is_multiple_of(2) { turn } else { proxies - 1 - turn })
 }
 
 /// A runtime that moves no work between threads: two would wake each other for every answer.
@@ -117,110 +127,83 @@ pub(super) fn on_one_thread<T>(what: impl Future<Output = anyhow::Result<T>>) ->
 struct Tally {
     answers: u64,
     failures: u64,
-    /// Of the measured time.
+    /// Of those that count.
     latencies: Vec<Duration>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.failures += other.failures;
+        self.latencies.extend(other.latencies);
+    }
+
+    /// `counted` are the seconds in which they came.
+    fn loaded(self, counted: f64) -> Loaded {
+        Loaded {
+            answers: self.answers,
+            per_second: self.latencies.len() as f64 / counted,
+            failures: self.failures,
+            latency: Summary::of(self.latencies.iter().map(|time| time.as_secs_f64() * 1e3)),
+        }
+    }
+}
+
+/// A proxy, with its clients and what they have got so far.
+#[derive(Debug)]
+struct Asked {
+    clients: Vec<Client>,
+    tally: Tally,
+}
+
+impl Asked {
+    /// All clients ask for `time`; it ends when the last of them has its answer.
+    async fn turn(&mut self, time: Duration, counts: bool) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut asking = JoinSet::new();
+        for client in self.clients.drain(..) {
+            asking.spawn(client.turn(begin, begin + time));
+        }
+        while let Some(asked) = asking.join_next().await {
+            let (client, mut tally) = asked??;
+            if !counts {
+                tally.latencies.clear();
+            }
+            self.tally.add(tally);
+            self.clients.push(client);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
 struct Client {
-    load: Load,
+    connection: Connection,
     pace: Option<(Duration, Duration)>,
-    begin: Instant,
-    end: Instant,
 }
 
 impl Client {
-    async fn run(self) -> anyhow::Result<Tally> {
-        let request = self.load.request.bytes(HOST);
-        let expected = self.load.request.answer_bytes();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let mut socket = self.connect().await?;
+    /// Asks until `end`. What is answered later is an answer, and does not count.
+    async fn turn(mut self, begin: Instant, end: Instant) -> anyhow::Result<(Self, Tally)> {
         let mut tally = Tally::default();
-        let mut next = self.pace.map(|(first, _)| self.begin - WARM + first);
+        let mut next = self.pace.map(|(first, _)| begin + first);
         loop {
             if let (Some(at), Some((_, between))) = (&mut next, self.pace) {
-                sleep_until(*at).await;
+                sleep_until(end.min(*at)).await;
                 *at += between;
             }
             let asked = Instant::now();
-            if asked >= self.end {
-                return Ok(tally);
+            if asked >= end {
+                return Ok((self, tally));
             }
-            let answer = timeout(PATIENCE, ask(&mut socket, &request, &mut buffer));
-            let answer = answer.await.context("no answer within 10 s")??;
+            let is_right = self.connection.ask().await?;
             let now = Instant::now();
             tally.answers += 1;
-            tally.failures += u64::from(answer.status != 200 || answer.length != expected);
-            if asked >= self.begin && now < self.end {
+            tally.failures += u64::from(!is_right);
+            if now < end {
                 tally.latencies.push(now - asked);
             }
-            if answer.closes {
-                socket = self.connect().await?;
-            }
         }
-    }
-
-    async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let socket = TcpStream::connect(self.load.to).await.context("the proxy takes no connection")?;
-        socket.set_nodelay(true)?;
-        Ok(socket)
-    }
-}
-
-async fn ask(socket: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> anyhow::Result<Head> {
-    socket.write_all(request).await?;
-    let mut filled = 0;
-    loop {
-        let read = socket.read(&mut buffer[filled..]).await?;
-        ensure!(read > 0, "the proxy closed the connection before it had answered");
-        filled += read;
-        if let Some(head) = Head::read(&buffer[..filled])? {
-            let mut missing = (head.bytes + head.length).saturating_sub(filled);
-            while missing > 0 {
-                let read = socket.read(buffer).await?;
-                ensure!(read > 0, "the proxy closed the connection within an answer");
-                missing = missing.saturating_sub(read);
-            }
-            return Ok(head);
-        }
-    }
-}
-
-/// How an answer begins.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    /// Its own length, with the empty line.
-    bytes: usize,
-    status: u16,
-    /// The length of the body.
-    length: usize,
-    /// The connection cannot be used again.
-    closes: bool,
-}
-
-impl Head {
-    /// The head that `bytes` begin with, or nothing where it is not whole yet.
-    fn read(bytes: &[u8]) -> anyhow::Result<Option<Self>> {
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-            ensure!(bytes.len() < BUFFER_BYTES, "an answer whose head does not end");
-            return Ok(None);
-        };
-        let head = std::str::from_utf8(&bytes[..end]).context("an answer whose head is not text")?;
-        let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|word| word.parse().ok());
-        let (mut length, mut closes) = (None, false);
-        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-            let value = value.trim();
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.parse().ok();
-            } else if name.eq_ignore_ascii_case("connection") {
-                closes = value.eq_ignore_ascii_case("close");
-            }
-        }
-        let (Some(status), Some(length)) = (status, length) else {
-            bail!("an answer without a status or a length:\n{head}");
-        };
-        Ok(Some(Self { bytes: end + 4, status, length, closes }))
     }
 }
 
@@ -229,41 +212,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_up_to_its_body() {
-        let whole = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 3\r\n\r\nok\n";
-        let head = Head::read(whole).unwrap().unwrap();
-        assert_eq!(head, Head { bytes: whole.len() - 3, status: 200, length: 3, closes: false });
-    }
-
-    #[test]
-    fn a_head_that_is_not_whole_is_waited_for() {
-        assert_eq!(Head::read(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n").unwrap(), None);
-    }
-
-    #[test]
-    fn a_connection_that_closes_is_known() {
-        let bytes = b"HTTP/1.1 503 No\r\nConnection: close\r\ncontent-length:0\r\n\r\n";
-        let head = Head::read(bytes).unwrap().unwrap();
-        assert_eq!(head, Head { bytes: bytes.len(), status: 503, length: 0, closes: true });
-    }
-
-    #[test]
-    fn an_answer_of_unknown_length_is_an_error() {
-        let error = Head::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap_err();
-        assert!(error.to_string().contains("without a status or a length"), "{error}");
-    }
-
-    #[test]
     fn connections_take_turns_at_a_rate() {
         let load = Load {
-            to: ([127, 0, 0, 1], 80).into(),
+            to: vec![([127, 0, 0, 1], 80).into()],
             request: Request::Small,
             connections: 4,
-            time: Duration::from_secs(1),
+            turn: Duration::from_secs(1),
+            turns: 1,
             rate: Some(100),
         };
         let pace = |number| load.pace(number).unwrap();
         assert_eq!(pace(0), (Duration::ZERO, Duration::from_millis(40)));
         assert_eq!(pace(3), (Duration::from_millis(30), Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn proxies_take_turns_there_and_back() {
+        let order: Vec<usize> = (0..3).flat_map(|round| turns(round, 3)).collect();
+        assert_eq!(order, [0, 1, 2, 2, 1, 0, 0, 1, 2]);
     }
 }

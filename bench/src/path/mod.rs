@@ -10,12 +10,15 @@
 mod app;
 mod bed;
 mod config;
+mod connection;
+mod count;
 mod load;
 mod parts;
 mod proxy;
 mod request;
 mod table;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,14 +27,17 @@ use clap::Args;
 use tokio::time::Instant;
 
 pub(crate) use app::App;
-use bed::Bed;
+use bed::{Bed, START};
 pub(crate) use load::Load;
-use proxy::{Contestant, Kind, Proxy};
+use proxy::{Contestant, Kind, Proxy, Seat};
 use request::Request;
 use table::{Series, Table};
 
 use crate::report::write_json;
 use crate::usage::Others;
+
+/// How long single requests are timed.
+const LATENCY: Duration = Duration::from_secs(2);
 
 /// The host that is asked for.
 const HOST: &str = "app.localhost";
@@ -42,12 +48,16 @@ const HOST: &str = "app.localhost";
 /// this one; Envoy and Traefik are fetched where they are not installed, and what else is not there is named and left out.
 #[derive(Debug, Args)]
 pub(crate) struct Suite {
-    /// Turns of each proxy, one after the other.
+    /// Rounds; in each of them every proxy has its turns, and is compared with the others.
     #[arg(long, value_name = "NUMBER", default_value = "5")]
     rounds: usize,
 
-    /// How long a turn is.
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    /// Turns of each proxy in a round.
+    #[arg(long, value_name = "NUMBER", default_value = "20")]
+    turns: u32,
+
+    /// How long a turn is: short, so that what the machine does meanwhile falls on all proxies.
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration)]
     turn: Duration,
 
     /// Connections that are kept busy.
@@ -74,6 +84,10 @@ pub(crate) struct Suite {
     #[arg(long, value_name = "TEXTS", value_delimiter = ',', requires = "take_apart")]
     parts: Vec<String>,
 
+    /// Instead count the instructions that Envoy executes for a request (needs valgrind; takes minutes).
+    #[arg(long, conflicts_with_all = ["alone", "take_apart"])]
+    count: bool,
+
     /// The core of the proxies.
     #[arg(long, value_name = "NUMBER", default_value = "0")]
     core: usize,
@@ -95,11 +109,16 @@ impl Suite {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         ensure!(self.core != self.client_core, "--core and --client-core are to be two");
         ensure!(
-            self.rounds > 0 && !self.turn.is_zero() && self.rate > 0,
-            "--rounds, --turn and --rate cannot be 0"
+            self.rounds > 0 && self.turns > 0 && !self.turn.is_zero() && self.rate > 0,
+            "--rounds, --turns, --turn and --rate cannot be 0"
         );
         let began = Instant::now();
         let mut bed = Bed::start(self.client_core).await?;
+        if self.count {
+            let counts = self.counts(&mut bed).await?;
+            println!("{counts}");
+            return write_json(self.json.as_deref(), &counts);
+        }
         let (names, mut proxies) =
             if self.take_apart { self.pieces(&mut bed).await? } else { self.contestants(&mut bed).await? };
         let others = Others::from_now(bed.used(&mut proxies)?)?;
@@ -122,6 +141,7 @@ impl Suite {
     /// Every proxy there is, running.
     async fn contestants(&self, bed: &mut Bed) -> anyhow::Result<(Vec<String>, Vec<Proxy>)> {
         let (mut names, mut proxies) = (Vec::new(), Vec::new());
+        let seat = self.seat();
         for contestant in Contestant::ALL {
             let is_envoy = matches!(contestant.kind, Kind::Portolan | Kind::Envoy | Kind::BareEnvoy);
             if self.alone && !is_envoy {
@@ -138,7 +158,7 @@ impl Suite {
             };
             eprintln!("    {name}: {version}");
             let places = bed.places()?;
-            let proxy = Proxy::start(contestant, &places, self.core, self.portolan.as_deref()).await;
+            let proxy = Proxy::start(contestant, &places, &seat, self.portolan.as_deref()).await;
             proxies.push(proxy.with_context(|| format!("{name} does not start"))?);
             names.push(name);
         }
@@ -148,6 +168,7 @@ impl Suite {
     /// Envoy with all of Portolan's configuration, and with one part changed at a time.
     async fn pieces(&self, bed: &mut Bed) -> anyhow::Result<(Vec<String>, Vec<Proxy>)> {
         let (mut names, mut proxies) = (Vec::new(), Vec::new());
+        let seat = self.seat();
         for (number, part) in parts::ALL.iter().enumerate() {
             let is_asked = self.parts.is_empty() || self.parts.iter().any(|text| part.name.contains(text));
             if number > 0 && !is_asked {
@@ -155,7 +176,7 @@ impl Suite {
             }
             let places = bed.places()?;
             let words = part.write(&places)?;
-            let proxy = Proxy::envoy(words, &places, self.core).await;
+            let proxy = Proxy::envoy(words, &places, &seat).await;
             proxies.push(proxy.with_context(|| format!("{} does not start", part.name))?);
             names.push(part.name.to_owned());
         }
@@ -171,33 +192,31 @@ impl Suite {
         proxies: &mut [Proxy],
     ) -> anyhow::Result<Table> {
         let mut series: Vec<Series> = names.iter().map(|name| Series::new(name)).collect();
-        let load = |proxy: &Proxy, rate| Load {
-            to: proxy.address,
-            request,
-            connections: self.connections,
-            time: self.turn,
-            rate,
-        };
-        for round in 0..self.rounds {
-            for turn in 0..proxies.len() {
-                // Whoever comes first may have it warmer, or colder: so there and back.
-                let n = if round % 2 == 0 { turn } else { proxies.len() - 1 - turn };
-                let load = load(&proxies[n], None);
-                let measured = bed.turn(&mut proxies[n], &load).await;
-                series[n].rounds.push(measured.with_context(|| names[n].clone())?);
+        let all = self.load_of(request, proxies.iter().map(|proxy| proxy.address).collect());
+        for _ in 0..self.rounds {
+            let round = bed.round(proxies, &all).await?;
+            for (series, measured) in series.iter_mut().zip(round) {
+                series.rounds.push(measured);
             }
         }
         for (proxy, series) in proxies.iter_mut().zip(&mut series) {
             if !self.take_apart {
-                series.latency = bed.load(&load(proxy, Some(self.rate))).await?.latency;
+                let timed = Load {
+                    turn: LATENCY,
+                    turns: 1,
+                    rate: Some(self.rate),
+                    ..self.load_of(request, vec![proxy.address])
+                };
+                series.latency = bed.load(&timed).await?.first().and_then(|loaded| loaded.latency);
                 proxy.forget_log()?;
             }
             series.mib = proxy.usage()?.resident_kib as f64 / 1_024.0;
         }
         let title = format!(
-            "{}; rounds: {} of {}; connections: {}",
+            "{}; rounds: {}, of {} turns of {} each; connections: {}",
             request.title(),
             self.rounds,
+            self.turns,
             humantime::format_duration(self.turn),
             self.connections
         );
@@ -209,5 +228,14 @@ impl Suite {
             rate: self.rate,
             series,
         })
+    }
+
+    fn seat(&self) -> Seat {
+        Seat { core: self.core, under: Vec::new(), patience: START }
+    }
+
+    /// What keeps the proxies at `to` busy, in turns.
+    fn load_of(&self, request: Request, to: Vec<SocketAddr>) -> Load {
+        Load { to, request, connections: self.connections, turn: self.turn, turns: self.turns, rate: None }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use stack::process::Process;
 use stack::{envoy, tools};
 
-use super::bed::{pinned, until_answered, until_listening};
+use super::bed::{TASKSET, on_core, until_answered, until_listening};
 use super::config::Places;
 use crate::engine::{Container, ENGINE_29, Engine};
 use crate::plane::{self, Plane};
@@ -116,6 +116,17 @@ fn version(said: &str) -> Option<String> {
     versions.next().map(str::to_owned)
 }
 
+/// Where and how proxies run.
+#[derive(Debug)]
+pub(super) struct Seat {
+    /// Their core.
+    pub(super) core: usize,
+    /// The program that runs them, with its words, where it is not the machine itself.
+    pub(super) under: Vec<String>,
+    /// The longest that one takes to start.
+    pub(super) patience: Duration,
+}
+
 /// A proxy that runs. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Proxy {
@@ -127,11 +138,11 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it on `core`, with `portolan` for what is configured by it, and waits until it answers.
+    /// Starts it on its `seat`, with `portolan` for what is configured by it, and waits until it answers.
     pub(super) async fn start(
         Contestant { kind, logs }: Contestant,
         places: &Places,
-        core: usize,
+        seat: &Seat,
         portolan: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let program = kind.program()?;
@@ -167,21 +178,28 @@ impl Proxy {
                 words(&["-db", "-f"], &config)
             }
         };
-        let process = launch(&program, places, core, &started_with)?;
-        Self { address: places.address(), process, log: log_of(places), _plane: plane }.answering().await
+        let process = launch(&program, places, seat, &started_with)?;
+        let proxy = Self { address: places.address(), process, log: log_of(places), _plane: plane };
+        proxy.answering(seat.patience).await
     }
 
     /// Envoy, with its configuration as `config` names it.
-    pub(super) async fn envoy(config: Vec<String>, places: &Places, core: usize) -> anyhow::Result<Self> {
+    pub(super) async fn envoy(config: Vec<String>, places: &Places, seat: &Seat) -> anyhow::Result<Self> {
         let words = envoy_words().into_iter().chain(config).collect::<Vec<_>>();
-        let process = launch(&tools::ENVOY.find()?, places, core, &words)?;
-        Self { address: places.address(), process, log: log_of(places), _plane: None }.answering().await
+        let process = launch(&tools::ENVOY.find()?, places, seat, &words)?;
+        let proxy = Self { address: places.address(), process, log: log_of(places), _plane: None };
+        proxy.answering(seat.patience).await
     }
 
-    async fn answering(mut self) -> anyhow::Result<Self> {
-        until_listening(self.address, &mut self.process).await?;
-        until_answered(self.address).await?;
+    async fn answering(mut self, patience: Duration) -> anyhow::Result<Self> {
+        until_listening(self.address, &mut self.process, patience).await?;
+        until_answered(self.address, patience).await?;
         Ok(self)
+    }
+
+    /// The id of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub(super) fn usage(&mut self) -> anyhow::Result<Usage> {
@@ -202,12 +220,12 @@ impl Proxy {
     }
 }
 
-/// Starts `program` on `core`, its output in a file that others append to and this empties.
-fn launch(program: &Path, places: &Places, core: usize, words: &[String]) -> anyhow::Result<Process> {
-    let (taskset, before) = pinned(core, program);
-    Process::start(NAME, &places.folder, &taskset, |command| {
+/// Starts `program` on its `seat`, its output in a file that others append to and this empties.
+fn launch(program: &Path, places: &Places, seat: &Seat, words: &[String]) -> anyhow::Result<Process> {
+    Process::start(NAME, &places.folder, Path::new(TASKSET), |command| {
+        command.args(on_core(seat.core)).args(&seat.under).arg(program).args(words);
         // Caddy keeps things in the home of whoever starts it.
-        command.args(before).args(words).env("HOME", &places.folder);
+        command.env("HOME", &places.folder);
     })
 }
 

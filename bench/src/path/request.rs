@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
+use serde::Serialize;
 
 /// The bodies of answers, and of what is sent.
 const SMALL_BYTES: usize = 1_024;
@@ -9,7 +10,8 @@ const LARGE_BYTES: usize = 64 * 1_024;
 const FORM_BYTES: usize = 4 * 1_024;
 
 /// A kind of request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Request {
     /// GET, answered by 1 KiB.
     Small,

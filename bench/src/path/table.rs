@@ -8,7 +8,7 @@ use crate::report::number;
 use crate::stats::Summary;
 
 /// What the project has set itself for the first row: this share of the requests of what it is compared with.
-const GOAL: f64 = 0.97;
+pub(super) const GOAL: f64 = 0.97;
 
 /// One turn of one proxy.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -21,7 +21,7 @@ use super::edge::{Edge, System};
 
 use super::upstream::Upstream;
 use crate::engine::{Container, ENGINE_29, Engine};
-use crate::probe::{Outcome, Probe, pause};
+use crate::probe::{Outcome, PATIENCE, Probe, pause};
 use crate::usage::Usage;
 
 /// SIGTERM, as the engine writes it in its events.
@@ -92,7 +92,7 @@ impl Bed {
     async fn connect(&mut self) -> anyhow::Result<Probe> {
         let end = Instant::now() + LIMIT;
         loop {
-            match Probe::open(self.edge.address) {
+            match Probe::open(self.edge.address, PATIENCE) {
                 Ok(probe) => return Ok(probe),
                 Err(error) if Instant::now() > end => return Err(error.context("the proxy does not listen")),
                 Err(_) => self.edge.check()?,
