@@ -28,8 +28,6 @@ use crate::usage::Usage;
 const TERM: u8 = 15;
 /// Between one container and the next: all is quiet by then.
 const QUIET: Duration = Duration::from_millis(200);
-/// Between the creation of a container and its start.
-const CREATED: Duration = Duration::from_millis(50);
 /// How long an app that was told to stop goes on, to finish what it has.
 const GRACE: Duration = Duration::from_secs(1);
 /// Nothing takes longer.
@@ -58,14 +56,18 @@ pub(super) struct Bed {
     pub(super) edge: Edge,
     probe: Option<Probe>,
     created: u32,
+    /// Between the creation of a container and its start.
+    gap: Duration,
     _folder: TempDir,
 }
 
 impl Bed {
-    /// Starts `system` beside `services` of one container each, and waits until all are routed.
+    /// Starts `system` beside `services` of one container each, and waits until all are routed. Containers that come later are
+    /// started `gap` after they were created.
     pub(super) async fn start(
         system: System,
         services: usize,
+        gap: Duration,
         portolan: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -80,7 +82,7 @@ impl Bed {
         containers.extend((1..=2).map(|number| next(SHRINKING, number)));
         let engine = Engine::listen(&folder.path().join("docker.sock"), ENGINE_29, containers)?;
         let edge = Edge::start(system, folder.path(), portolan).await?;
-        let mut bed = Self { system, engine, upstream, edge, probe: None, created, _folder: folder };
+        let mut bed = Self { system, engine, upstream, edge, probe: None, created, gap, _folder: folder };
         bed.probe = Some(bed.connect().await?);
         let hosts = (0..services).map(|n| host(&format!("old-{n}"))).chain([host(SHRINKING)]).collect();
         bed.until_answered(hosts).await?;
@@ -122,7 +124,7 @@ impl Bed {
                 numbers.push(self.engine.create(container).await);
                 hosts.push(host(&service));
             }
-            sleep(CREATED).await;
+            sleep(self.gap).await;
             let mut probe = self.probe.take().context("the probe has failed before")?;
             let names = hosts.clone();
             let asking = spawn_blocking(move || (probe.until_answered(&names, LIMIT), probe));

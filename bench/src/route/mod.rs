@@ -40,6 +40,11 @@ pub(crate) struct Suite {
     #[arg(long, value_name = "NUMBER", default_value = "10")]
     bunch: usize,
 
+    /// From the creation of a container to its start. The engines that were recorded for the tests took 330 to 530 ms, and Envoy has
+    /// that time to read the routes of a new host.
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = humantime::parse_duration)]
+    gap: Duration,
+
     /// Containers to kill under load.
     #[arg(long, value_name = "NUMBER", default_value = "20")]
     kills: usize,
@@ -99,7 +104,7 @@ impl Suite {
     ) -> anyhow::Result<()> {
         let millis = |times: &[Duration]| Summary::of(times.iter().map(|time| time.as_secs_f64() * 1e3));
         let single = |value: f64| Summary::of([value]);
-        let mut bed = Bed::start(system, services, self.portolan.as_deref()).await?;
+        let mut bed = Bed::start(system, services, self.gap, self.portolan.as_deref()).await?;
         let rest = bed.rest(Duration::from_secs(self.rest)).await?;
         table.put(column, "CPU at rest, of a core", "%", single(rest), &[(Of::Median, 0.1)]);
         let others = Others::from_now(ours(&mut bed, system)?)?;
