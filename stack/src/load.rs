@@ -1,9 +1,10 @@
 //! A steady client: so many requests a second, whatever happens, and an account of each one that was lost.
 
 use std::fmt;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use reqwest::header::HOST;
 use reqwest::{Client, Method};
 use tokio::runtime::Runtime;
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How many of the lost ones are told one by one.
 const TOLD: usize = 12;
+/// How long the thread beside the client sleeps at a time.
+const NAP: Duration = Duration::from_millis(1);
 /// Every so many requests one comes over a connection of its own.
 const FRESH: u64 = 10;
 
@@ -58,6 +61,9 @@ pub struct Account {
     pub slowest: Duration,
     /// Those that were lost.
     pub lost: Vec<Lost>,
+    /// The longest that a thread beside the client, which does nothing, had to wait for a processor: no request can be expected to be
+    /// faster than that.
+    pub processor: Duration,
 }
 
 impl Account {
@@ -82,12 +88,13 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { made, slowest, lost } = self;
+        let Self { made, slowest, lost, processor } = self;
         write!(
             f,
-            "{made} requests, {} lost, the slowest {:.1} ms",
+            "{made} requests, {} lost, the slowest {:.1} ms (for a processor one waited up to {:.1} ms)",
             lost.len(),
-            slowest.as_secs_f64() * 1_000.0
+            slowest.as_secs_f64() * 1_000.0,
+            processor.as_secs_f64() * 1_000.0
         )
     }
 }
@@ -98,6 +105,7 @@ pub struct Load {
     runtime: Runtime,
     stop: CancellationToken,
     work: JoinHandle<Account>,
+    beside: thread::JoinHandle<Duration>,
 }
 
 impl Load {
@@ -111,7 +119,10 @@ impl Load {
         let stop = CancellationToken::new();
         let clients = Clients { kept: client(usize::MAX)?, fresh: client(0)?, port };
         let work = runtime.spawn(make(clients, rate, asks, stop.clone()));
-        Ok(Self { runtime, stop, work })
+        let stopped = stop.clone();
+        let beside =
+            thread::Builder::new().name("beside".to_owned()).spawn(move || kept_waiting(&stopped))?;
+        Ok(Self { runtime, stop, work, beside })
     }
 
     /// Stops making requests, waits for the answers to those that were made, and says what became of all.
@@ -121,8 +132,22 @@ impl Load {
     /// The client itself failed.
     pub fn stop(self) -> anyhow::Result<Account> {
         self.stop.cancel();
-        self.runtime.block_on(self.work).context("the client failed")
+        let mut account = self.runtime.block_on(self.work).context("the client failed")?;
+        account.processor = self.beside.join().map_err(|_| anyhow!("the thread beside the client failed"))?;
+        Ok(account)
     }
+}
+
+/// Wakes up each [`NAP`] until `stop`, and returns the most by which it was late.
+#[expect(clippy::disallowed_methods, reason = "how late it is woken is what it is for")]
+fn kept_waiting(stop: &CancellationToken) -> Duration {
+    let mut most = Duration::ZERO;
+    while !stop.is_cancelled() {
+        let lay_down = Instant::now();
+        thread::sleep(NAP);
+        most = most.max(lay_down.elapsed().saturating_sub(NAP));
+    }
+    most
 }
 
 fn client(idle: usize) -> anyhow::Result<Client> {
