@@ -354,7 +354,7 @@ async fn what_an_earlier_run_has_kept_is_recorded_without_secrets() {
         [("portolan.host", "old.localhost"), ("portolan.service", "shop/web"), ("org.acme.token", SECRET)];
     let labels = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
     let routes = vec![("old.localhost".to_owned(), "shop/web".to_owned())];
-    let kept = Kept { workload: support::labelled(labels), routes };
+    let kept = Kept { workload: support::labelled(labels), routes, copies: vec![] };
     let mut plane = Plane::start(folder.path(), publisher().keeping(&[kept]), 1 << 20);
     let view = plane.until(|_| true).await;
     let hosts: Vec<String> = view.model.topology.hosts.keys().map(ToString::to_string).collect();

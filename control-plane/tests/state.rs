@@ -119,6 +119,62 @@ async fn a_restart_while_docker_is_away_serves_what_was_served_and_says_so() {
     plane.stop().await;
 }
 
+#[tokio::test]
+async fn a_restart_keeps_how_a_service_is_asked_where_nobody_says_so_rightly() {
+    let shadow = |id: &str, requests: &str| {
+        let labels = [("portolan.enable", "true"), ("portolan.max-requests", requests)];
+        let mut shadow = container("shadow", "10.0.0.5", &labels);
+        shadow["Id"] = id.into();
+        shadow
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let envoy = container("envoy", "10.0.0.2", &[("portolan.proxy", "true")]);
+    let before = vec![envoy, old(&[("portolan.mirror", "shadow:50%")]), shadow("id-of-shadow", "7")];
+    let docker = Living::at(&folder.path().join("docker.sock"), before);
+    let remove = |id: &str| {
+        docker.remove(id);
+        docker.tell("destroy", id, None);
+    };
+    let is_there = |view: &GetViewResponse, id: &str| view.containers.iter().any(|each| each.id == id);
+
+    let plane = Plane::start(folder.path());
+    plane.until(|view| !view.stale && is_there(view, "id-of-shadow")).await;
+    docker.start(shadow("id-of-the-faulty", "few"));
+    remove("id-of-shadow");
+    let replaced =
+        |view: &GetViewResponse| is_there(view, "id-of-the-faulty") && !is_there(view, "id-of-shadow");
+    let (faulty, _) = plane.until(replaced).await;
+    plane.stop().await;
+    restarted_as(folder.path(), &faulty).await;
+
+    // And when the last of them is gone, and a route that is kept sends it copies still.
+    let plane = Plane::start(folder.path());
+    docker.start(next(&[("portolan.host", "old.localhost"), ("portolan.timeout", "soon")]));
+    ["id-of-web", "id-of-the-faulty"].into_iter().for_each(remove);
+    let gone = |view: &GetViewResponse| {
+        is_there(view, "id-of-the-next")
+            && !["id-of-web", "id-of-the-faulty"].iter().any(|id| is_there(view, id))
+    };
+    let (gone, _) = plane.until(gone).await;
+    plane.stop().await;
+    restarted_as(folder.path(), &gone).await;
+}
+
+/// A control plane that is started again, and again, serves what it did.
+async fn restarted_as(folder: &Path, before: &GetViewResponse) {
+    for _ in 0..2 {
+        let plane = Plane::start(folder);
+        let (after, _) = plane.until(|view| !view.stale).await;
+        assert_eq!(after.snapshot_version, before.snapshot_version, "Envoy notices nothing");
+        plane.stop().await;
+    }
+}
+
+/// The container of `web` that is there first.
+fn old(labels: &[(&str, &str)]) -> serde_json::Value {
+    container("web", "10.0.0.3", &[labels, &[("portolan.host", "old.localhost")]].concat())
+}
+
 /// A container of `web` that takes the place of the one before.
 fn next(labels: &[(&str, &str)]) -> serde_json::Value {
     let mut next = container("web", "10.0.0.4", labels);
@@ -132,28 +188,41 @@ async fn a_restart_keeps_the_route_of_an_edited_service_until_its_replacement_is
     replacement["State"]["Health"] = serde_json::json!({"Status": "starting"});
     let mut ready = replacement.clone();
     ready["State"]["Health"]["Status"] = "healthy".into();
-    over_a_restart(replacement, &["new.localhost", "old.localhost"], ready).await;
+    over_a_restart(vec![old(&[])], replacement, &["new.localhost", "old.localhost"], ready).await;
 }
 
 #[tokio::test]
 async fn a_restart_keeps_the_last_good_route_of_a_faulty_label() {
     let faulty = next(&[("portolan.host", "old.localhost"), ("portolan.timeout", "soon")]);
     let mended = next(&[("portolan.host", "new.localhost"), ("portolan.timeout", "5s")]);
-    over_a_restart(faulty, &["old.localhost"], mended).await;
+    over_a_restart(vec![old(&[])], faulty, &["old.localhost"], mended).await;
 }
 
-/// A control plane that has seen a container at `old.localhost`, and then another one, serves what it did when it is
-/// started again, and again, and the hosts of `kept`; until `mended` comes, which is at `new.localhost` alone.
-async fn over_a_restart(edited: serde_json::Value, kept: &[&str], mended: serde_json::Value) {
+#[tokio::test]
+async fn a_restart_keeps_the_copies_that_a_kept_route_sends() {
+    let shadow = container("shadow", "10.0.0.5", &[("portolan.enable", "true")]);
+    let before = vec![old(&[("portolan.mirror", "shadow:50%")]), shadow];
+    let faulty = next(&[("portolan.host", "old.localhost"), ("portolan.timeout", "soon")]);
+    let mended = next(&[("portolan.host", "new.localhost")]);
+    over_a_restart(before, faulty, &["old.localhost"], mended).await;
+}
+
+/// A control plane that has seen the containers `before`, one of them at `old.localhost`, and then another one in its
+/// place, serves what it did when it is started again, and again, and the hosts of `kept`; until `mended` comes, which is
+/// at `new.localhost` alone.
+async fn over_a_restart(
+    before: Vec<serde_json::Value>,
+    edited: serde_json::Value,
+    kept: &[&str],
+    mended: serde_json::Value,
+) {
     let hosts = |view: &GetViewResponse| -> Vec<String> {
         view.routes.iter().map(|route| route.host.clone()).collect()
     };
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
     let envoy = container("envoy", "10.0.0.2", &[("portolan.proxy", "true")]);
-    let old = container("web", "10.0.0.3", &[("portolan.host", "old.localhost")]);
-
-    let docker = Living::at(&socket, vec![envoy.clone(), old]);
+    let docker = Living::at(&socket, [vec![envoy.clone()], before].concat());
     let plane = Plane::start(folder.path());
     plane.until(|view| hosts(view) == ["old.localhost"]).await;
     // As Compose does it: the next one is there before the last one is gone.
@@ -168,13 +237,7 @@ async fn over_a_restart(edited: serde_json::Value, kept: &[&str], mended: serde_
     assert_eq!(hosts(&before), kept);
     plane.stop().await;
 
-    for _ in 0..2 {
-        let plane = Plane::start(folder.path());
-        let (after, _) = plane.until(|view| !view.stale).await;
-        assert_eq!(hosts(&after), kept);
-        assert_eq!(after.snapshot_version, before.snapshot_version, "Envoy notices nothing");
-        plane.stop().await;
-    }
+    restarted_as(folder.path(), &before).await;
 
     drop(docker);
     let _docker = engine(&socket, vec![envoy, mended]);

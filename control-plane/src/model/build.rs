@@ -16,6 +16,7 @@ use super::kept::{self, Kept, KeptRoutes};
 use super::mirrors::Mirrors;
 use super::problem::Problem;
 use super::settled::Settled;
+use super::spoken::{self, Spoken};
 use super::topology::{ServiceName, Topology};
 
 /// The cluster of Envoy's own admin pages (translate): no service may have its name.
@@ -30,6 +31,8 @@ pub struct Model {
     pub problems: Vec<Problem>,
     /// The routes for which nobody asks any more.
     pub(super) kept: KeptRoutes,
+    /// Who said last how those services are asked of which nobody says so rightly.
+    pub(super) spoken: Spoken,
     pub(super) made_of: Option<MadeOf>,
 }
 
@@ -47,10 +50,11 @@ impl Model {
         self.made_of.as_ref().map(|of| (&of.inventory, &of.options))
     }
 
-    /// Who asked for the routes that stand although nobody asks for them any more: what a later run needs to keep them.
+    /// Who asked for the routes that stand although nobody asks for them any more, and who said last how a service is asked
+    /// of which nobody says so now: what a later run needs to keep both.
     #[must_use]
     pub fn kept(&self) -> Vec<Kept> {
-        kept::by_workload(&self.kept)
+        kept::by_workload(&self.kept, &self.spoken)
     }
 
     /// Whether a workload, whatever its state, is this version of that service.
@@ -110,15 +114,23 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
     };
     let around = Surroundings { inventory, reach: &reach, prefix: &options.label_prefix };
     let parts = Parts { groups: &groups, settled: &settled, around: &around, before };
+    let mut spoken = Spoken::default();
     let backends = match last.filter(|last| last.reach == reach) {
-        None => Backends::all(parts),
+        None => {
+            let backends = Backends::all(parts);
+            spoken::note(&mut spoken, backends.services.keys(), &backends, &groups, previous);
+            backends
+        }
         Some(last) => {
             let entangled = last.groups.entangled().chain(groups.entangled());
             let rerouted = last.settled.rerouted(&settled);
             let weights = reweighted(&last.inventory, inventory);
             let concerned: BTreeSet<&ServiceName> =
                 touched.iter().chain(entangled).chain(rerouted).chain(&weights).collect();
-            last.backends.clone().anew(concerned, parts)
+            let backends = last.backends.clone().anew(concerned.iter().copied(), parts);
+            spoken = previous.map(|previous| previous.spoken.clone()).unwrap_or_default();
+            spoken::note(&mut spoken, concerned, &backends, &groups, previous);
+            backends
         }
     };
 
@@ -134,7 +146,7 @@ pub fn build(inventory: &Arc<Inventory>, options: &Options, previous: Option<&Mo
     let inventory = Arc::clone(inventory);
     let options = options.clone();
     let made_of = MadeOf { inventory, options, reach, groups, mirrors, settled, backends };
-    Model { topology, problems, kept, made_of: Some(made_of) }
+    Model { topology, problems, kept, spoken, made_of: Some(made_of) }
 }
 
 /// The services of which other shares are decided by hand now.

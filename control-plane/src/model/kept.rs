@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What is kept is saved as the facts it came of and read by the rules again: labels are a contract, and the shape of a
-//! route is not.
+//! route is not. What one workload alone does not say is beside it: which service its route sends copies to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,9 @@ use super::build::{Model, build};
 use super::group::Claimed;
 use super::groups::Groups;
 use super::matching::Match;
-use super::topology::{Hosts, Route, Site, Topology};
+use super::options::{Mirror, RouteOptions};
+use super::spoken::{self, Spoken};
+use super::topology::{Hosts, Route, ServiceName, Site};
 
 /// A workload that may be gone, and the routes that stand because it asked for them.
 ///
@@ -31,8 +33,14 @@ use super::topology::{Hosts, Route, Site, Topology};
 pub struct Kept {
     /// The workload, as it was when it asked.
     pub workload: Workload,
-    /// Where each of the routes is, as a [`Site`] is shown, and its name.
+    /// Where each of the routes is, as a [`Site`] is shown, and its name. None, where it says how its service is asked and
+    /// nothing else.
     pub routes: Vec<(String, String)>,
+    /// Of those that send copies: where, the route's name, and the full name of the service that gets them. A label names it
+    /// within a project, or by its full name, and it may be gone since.
+    // Not there where it is empty: files from before it was known are of the same version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<(String, String, String)>,
 }
 
 /// All that is kept, by site.
@@ -44,6 +52,8 @@ pub(super) struct Witness {
     route: String,
     matches: Match,
     workload: Arc<Workload>,
+    /// Who gets copies.
+    copies: Option<ServiceName>,
 }
 
 /// Notes what is kept at these sites, after what `before` knew: the routes for which no group asks.
@@ -72,6 +82,7 @@ fn witness(site: &Site, route: &Route, before: &Model) -> Option<Witness> {
         route: route.name.clone(),
         matches: route.matches.clone(),
         workload: Arc::clone(workload),
+        copies: route.options.mirror.as_ref().map(|mirror| mirror.service.clone()),
     };
     let asked = before.made_of.as_ref().and_then(|made_of| {
         let (id, _) = &claim(site, route, &made_of.groups)?.by;
@@ -89,18 +100,30 @@ fn claim<'a>(site: &Site, route: &Route, groups: &'a Groups) -> Option<&'a Claim
     claims.into_iter().find(|claim| claim.route.matches == route.matches && claim.route.sites.contains(site))
 }
 
-/// The same, by workload.
-pub(super) fn by_workload(kept: &KeptRoutes) -> Vec<Kept> {
+/// What is kept and who spoke last, by workload.
+pub(super) fn by_workload(kept: &KeptRoutes, spoken: &Spoken) -> Vec<Kept> {
     let mut all: Vec<Kept> = Vec::new();
     for (site, witness) in kept.iter().flat_map(|(site, all)| all.iter().map(move |witness| (site, witness)))
     {
-        let route = (site.to_string(), witness.route.clone());
-        match all.iter_mut().find(|known| known.workload == *witness.workload) {
-            Some(known) => known.routes.push(route),
-            None => all.push(Kept { workload: Workload::clone(&witness.workload), routes: vec![route] }),
-        }
+        let Witness { route, copies, .. } = witness;
+        let kept = of(&mut all, &witness.workload);
+        kept.routes.push((site.to_string(), route.clone()));
+        let copies = copies.iter().map(|service| (site.to_string(), route.clone(), service.to_string()));
+        kept.copies.extend(copies);
+    }
+    for workload in spoken.values().flat_map(BTreeMap::values) {
+        of(&mut all, workload);
     }
     all
+}
+
+/// What is kept of that workload.
+fn of<'a>(all: &'a mut Vec<Kept>, workload: &Workload) -> &'a mut Kept {
+    let known = all.iter().position(|kept| kept.workload == *workload).unwrap_or_else(|| {
+        all.push(Kept { workload: workload.clone(), routes: Vec::new(), copies: Vec::new() });
+        all.len() - 1
+    });
+    &mut all[known]
 }
 
 /// A model in which these routes stand and nothing else, for the first one of a run to go on from.
@@ -111,26 +134,42 @@ pub fn recall(kept: &[Kept], options: &Options) -> Model {
     let mut oldest_first: Vec<&Kept> = kept.iter().collect();
     // Of two that a service had one after the other the later one says how it was asked.
     oldest_first.sort_by_key(|kept| kept.workload.created);
-    for Kept { workload, routes } in oldest_first {
-        let workload = Arc::new(workload.clone());
+    for kept in oldest_first {
+        let workload = Arc::new(kept.workload.clone());
         let alone = Arc::new([Workload::clone(&workload)].into_iter().collect());
-        let Topology { services, hosts: asked, .. } = build(&alone, options, None).topology;
-        let all = asked.iter().flat_map(|(site, routes)| routes.iter().map(move |route| (site, route)));
-        for (site, route) in
-            all.filter(|(site, route)| routes.contains(&(site.to_string(), route.name.clone())))
-        {
+        let alone = build(&alone, options, None);
+        spoken::recall(&mut recalled, &workload, &alone);
+        for (site, route) in alone.topology.routes_in_order().filter(|(site, route)| kept.has(site, route)) {
+            let route = kept.with_copies(site, route, &alone);
             let witness = Witness {
                 route: route.name.clone(),
                 matches: route.matches.clone(),
                 workload: Arc::clone(&workload),
+                copies: route.options.mirror.as_ref().map(|mirror| mirror.service.clone()),
             };
             recalled.kept.entry(site.clone()).or_default().push(witness);
-            hosts.entry(site.clone()).or_default().push(route.clone());
-            if let Some(service) = services.get(&route.service) {
-                recalled.topology.services.insert(route.service.clone(), Arc::clone(service));
-            }
+            hosts.entry(site.clone()).or_default().push(route);
         }
     }
     recalled.topology.hosts = hosts.into_iter().map(|(site, routes)| (site, Arc::new(routes))).collect();
     recalled
+}
+
+impl Kept {
+    fn has(&self, site: &Site, route: &Route) -> bool {
+        let site = site.to_string();
+        self.routes.iter().any(|(at, name)| *at == site && *name == route.name)
+    }
+
+    /// A route of the workload, as it is where that is `alone`, sending copies where it did: how many, its labels say.
+    fn with_copies(&self, site: &Site, route: &Route, alone: &Model) -> Route {
+        let at = site.to_string();
+        let copies = self.copies.iter().find(|(site, name, _)| *site == at && *name == route.name);
+        let claimed = alone.made_of.as_ref().and_then(|made_of| claim(site, route, &made_of.groups));
+        let mirror = claimed.and_then(|claim| claim.route.options.mirror.as_ref());
+        let (Some((_, _, service)), Some(mirror)) = (copies, mirror) else { return route.clone() };
+        let mirror = Mirror { service: ServiceName(service.as_str().into()), percent: mirror.percent };
+        let options = RouteOptions { mirror: Some(mirror), ..RouteOptions::clone(&route.options) };
+        Route { options: Arc::new(options), ..route.clone() }
+    }
 }

@@ -22,6 +22,7 @@ pub mod options;
 mod problem;
 mod routes;
 mod settled;
+mod spoken;
 mod topology;
 mod trace;
 

@@ -84,7 +84,13 @@ fn what_is_saved_is_read_again() {
 /// Somebody who is gone, and what stands because of it.
 fn kept() -> Vec<Kept> {
     let routes = vec![("web.localhost".to_owned(), "shop/web".to_owned())];
-    vec![Kept { workload: Workload { state: State::Stopped, ..workload("gone") }, routes }]
+    vec![Kept { workload: Workload { state: State::Stopped, ..workload("gone") }, routes, copies: vec![] }]
+}
+
+/// The same, with copies.
+fn copied() -> Vec<Kept> {
+    let copies = vec![("web.localhost".to_owned(), "shop/web".to_owned(), "shop/shadow".to_owned())];
+    kept().into_iter().map(|kept| Kept { copies: copies.clone(), ..kept }).collect()
 }
 
 #[test]
@@ -108,11 +114,12 @@ async fn what_is_kept_is_not_lost_before_there_is_a_view() {
     it.stop().await;
 }
 
-/// Files as version 1 writes them, where nothing is kept as before it knew of that. Who changes the shape of a workload sees this fail, and gives the schema another number
-/// (and this file another name).
+/// Files as version 1 writes them, where nothing is kept as before it knew of that, and where no copies are as before it
+/// knew of those. Who changes the shape of a workload sees this fail, and gives the schema another number (and this file
+/// another name).
 #[test]
 fn a_file_of_this_version_is_read_whoever_wrote_it() {
-    for (name, kept) in [("version-1", vec![]), ("version-1-kept", kept())] {
+    for (name, kept) in [("version-1", vec![]), ("version-1-kept", kept()), ("version-1-copies", copied())] {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/testdata").join(name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             file::save(&golden, SOURCE, &inventory(), &kept).unwrap();
