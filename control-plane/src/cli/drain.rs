@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::connection::ControlPlane;
+use super::itself;
 use crate::admin::pb;
 
 /// Take a container out of rotation: it finishes the requests it has, and new ones go elsewhere.
@@ -14,9 +15,10 @@ use crate::admin::pb;
                   portolan drain shop-web-2 && portolan wait --routed web && docker stop shop-web-2"
 )]
 pub(super) struct Drain {
-    /// Its name, its id, or the beginning of either that no other container shares.
+    /// Its name, its id, or the beginning of either that no other container shares. The one that this runs in, where none is
+    /// named.
     #[arg(value_name = "CONTAINER")]
-    container: String,
+    container: Option<String>,
 
     #[command(flatten)]
     control_plane: ControlPlane,
@@ -29,9 +31,10 @@ pub(super) struct Drain {
                   portolan undrain shop-web-2"
 )]
 pub(super) struct Undrain {
-    /// Its name, its id, or the beginning of either that no other container shares.
+    /// Its name, its id, or the beginning of either that no other container shares. The one that this runs in, where none is
+    /// named.
     #[arg(value_name = "CONTAINER")]
-    container: String,
+    container: Option<String>,
 
     #[command(flatten)]
     control_plane: ControlPlane,
@@ -39,7 +42,7 @@ pub(super) struct Undrain {
 
 impl Drain {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let request = pb::DrainRequest { container: self.container };
+        let request = pb::DrainRequest { container: itself::or_itself(self.container)? };
         let answer = self.control_plane.admin()?.drain(request).await;
         let answer = answer.map_err(|status| self.control_plane.told(&status))?.into_inner();
         let already = if answer.changed { "" } else { " already" };
@@ -50,7 +53,7 @@ impl Drain {
 
 impl Undrain {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let request = pb::UndrainRequest { container: self.container };
+        let request = pb::UndrainRequest { container: itself::or_itself(self.container)? };
         let answer = self.control_plane.admin()?.undrain(request).await;
         let answer = answer.map_err(|status| self.control_plane.told(&status))?.into_inner();
         if answer.changed {

@@ -7,6 +7,7 @@ mod connection;
 mod convert;
 mod drain;
 mod health;
+mod itself;
 mod lint;
 mod logs;
 mod manual;
