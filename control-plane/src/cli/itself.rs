@@ -27,6 +27,12 @@ pub(super) fn or_itself(named: Option<String>) -> anyhow::Result<String> {
     )
 }
 
+/// Whether this runs in a container, its id known or not.
+pub(super) fn is_contained() -> bool {
+    let marks = ["/.dockerenv", "/run/.containerenv"];
+    marks.iter().any(|mark| Path::new(mark).exists()) || id_in(Path::new("/proc/self")).is_some()
+}
+
 /// The id of the container of a process, by its folder in `/proc`.
 fn id_in(process: &Path) -> Option<String> {
     let read = |file| std::fs::read_to_string(process.join(file)).unwrap_or_default();

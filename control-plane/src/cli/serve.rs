@@ -112,6 +112,7 @@ impl Serve {
         let limit = self.record_limit.saturating_mul(1 << 20);
         let record = self.record.map(|folder| Target { folder, limit });
         let (publisher, policies) = self.settings.publisher(edge.clone())?;
+        let exposure = self.admin.exposure(self.listen);
         let config = Config {
             listen: self.listen,
             access: self.admin.at(self.listen)?,
@@ -122,7 +123,7 @@ impl Serve {
             },
             source,
             publisher,
-            policies,
+            policies: policies.map(|file| file.exposed(exposure)),
             state_file: self.state_file,
             max_view_age: self.max_view_age,
             record,

@@ -8,6 +8,7 @@
 
 mod auth;
 mod check;
+mod exposure;
 mod hosts;
 mod jwt;
 mod ports;
@@ -24,6 +25,7 @@ use std::sync::{Arc, LazyLock};
 use crate::model::{Host, Problem};
 
 pub use auth::Auth;
+pub use exposure::Exposure;
 pub use jwt::{Jwt, Keys};
 pub use schema::parse;
 pub use secret::{Certificate, Hidden, Pair};

@@ -249,6 +249,37 @@ fn users_are_taken_up_and_a_faulty_file_leaves_the_last_good_ones() {
     assert!(!format!("{:?}", states.borrow()).contains("W6ph5"));
 }
 
+#[test]
+fn a_port_that_is_open_to_others_is_a_problem_where_there_is_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("portolan.yaml"), "auth: { staff: { basic: { users: staff } } }").unwrap();
+    std::fs::write(path("staff"), "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
+    let told = |file: &PoliciesFile| -> Vec<String> {
+        file.subscribe().borrow().problems.iter().map(ToString::to_string).collect()
+    };
+    let open = || PoliciesFile::open(path("portolan.yaml")).unwrap();
+    assert_eq!(told(&open()), [""; 0]);
+    let mut file = open().exposed(Some(Exposure::Published([0, 0, 0, 0].into())));
+    assert_eq!(
+        told(&file),
+        [
+            "portolan.yaml: it has hashes of passwords, which go to Envoy over xDS, to whoever asks as Envoy does; and that port is published at 0.0.0.0 (--published); publish it on loopback (127.0.0.1:18000:18000, in compose.yml ADMIN_BIND=127.0.0.1), or on an address that Envoy alone reaches, and see that nobody else does"
+        ]
+    );
+    std::fs::write(path("portolan.yaml"), SECURE).unwrap();
+    file.look();
+    assert!(!told(&file).iter().any(|told| told.contains("published")), "no key could be read");
+    let pair = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    std::fs::write(path("site.crt"), pair.cert.pem()).unwrap();
+    std::fs::write(path("site.key"), pair.signing_key.serialize_pem()).unwrap();
+    file.look();
+    assert!(told(&file).concat().starts_with("portolan.yaml: it has private keys, "), "{:?}", told(&file));
+    std::fs::write(path("portolan.yaml"), "defaults: { timeout: 1s }").unwrap();
+    file.look();
+    assert_eq!(told(&file), [""; 0], "there is no secret");
+}
+
 #[tokio::test]
 async fn a_file_is_followed_and_a_mistake_leaves_the_last_good_one() {
     let folder = tempfile::tempdir().unwrap();

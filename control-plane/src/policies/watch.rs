@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Auth, Hidden, Mistake, Policies, State, parse};
+use super::{Auth, Exposure, Hidden, Mistake, Policies, State, parse};
 use crate::file::Changes;
 use crate::inventory::WorkloadId;
 use crate::model::Problem;
@@ -25,6 +25,8 @@ pub struct PoliciesFile {
     words: Policies,
     /// Its text then.
     good: Hidden,
+    /// Where others can ask for what it has, if it is known that they can.
+    exposure: Option<Exposure>,
 }
 
 impl PoliciesFile {
@@ -40,7 +42,7 @@ impl PoliciesFile {
         match parse(&text) {
             Ok(words) => {
                 let good = Hidden::new(&text);
-                let mut file = Self { path, states: watch::Sender::default(), words, good };
+                let mut file = Self { path, states: watch::Sender::default(), words, good, exposure: None };
                 file.look();
                 Ok(file)
             }
@@ -50,6 +52,16 @@ impl PoliciesFile {
                 bail!("{}", all.join("\n"))
             }
         }
+    }
+
+    /// The same, where what is sent to Envoy can be asked for there by others: a problem, if there is a secret among it.
+    #[must_use]
+    pub fn exposed(mut self, exposure: Option<Exposure>) -> Self {
+        if exposure.is_some() {
+            self.exposure = exposure;
+            self.look();
+        }
+        self
     }
 
     /// What the file says, now and later.
@@ -99,6 +111,8 @@ impl PoliciesFile {
         let is_faulty = !mistakes.is_empty();
         let mut policies = self.words.clone();
         mistakes.extend(policies.fill(&self.path, &self.states.borrow().policies));
+        let count = mistakes.len();
+        mistakes.extend(self.exposure.and_then(|exposure| exposure.mistake(&policies)));
         let problems = mistakes.into_iter().map(|mistake| problem(&self.path, mistake)).collect();
         let (policies, problems) = (Arc::new(policies), Arc::new(problems));
         let state = State { policies, problems, good: self.good.clone(), now };
@@ -109,7 +123,7 @@ impl PoliciesFile {
                 warn!(file = %self.path.display(), "the policies file has mistakes in it; the last good one stands");
             }
             if differs {
-                info!(file = %self.path.display(), mistakes = state.problems.len(), "policies file read");
+                info!(file = %self.path.display(), mistakes = count, "policies file read");
                 *last = state;
             } else {
                 (last.good, last.now) = (state.good, state.now);
