@@ -70,10 +70,10 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// A running, healthy container. `index` makes its id and address.
+    /// A running, healthy container. `index` makes its id, which looks as arbitrary as a real one does, and its address.
     pub(crate) fn new(index: u32, project: &str, service: &str, number: usize) -> Self {
         Self {
-            id: format!("{index:08x}{:056x}", u64::from(index) * 0x9e37_79b9_7f4a_7c15),
+            id: format!("{index:08x}{:056x}", u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             project: project.to_owned(),
             service: service.to_owned(),
             number,
@@ -211,5 +211,21 @@ impl Container {
             inspect["State"]["Health"] = Value::Null;
         }
         inspect
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_container_has_an_id_and_an_address_of_its_own() {
+        let all: Vec<Container> =
+            [0, 1, 2, 3, 4_095, 65_535].map(|index| Container::new(index, "shop", "web", 1)).into();
+        assert!(all.iter().all(|one| one.id.len() == 64), "as long as Docker's");
+        assert_eq!(all.iter().map(|one| &one.id).collect::<BTreeSet<_>>().len(), all.len());
+        assert_eq!(all.iter().map(|one| one.address).collect::<BTreeSet<_>>().len(), all.len());
     }
 }
