@@ -5,6 +5,8 @@
 //! label -> network -> port -> health -> cluster -> version -> ACK, one of each Envoy
 //! ```
 
+mod step;
+
 use serde::Serialize;
 use xds_server::{ClientStream, Kind};
 
@@ -13,6 +15,9 @@ use crate::model::{Absence, EndpointState, Problem, Route, Service, Site, Standi
 use crate::overrides::Overrides;
 use crate::progress::OfService;
 use crate::publish::View;
+
+pub use step::{Name, Outcome, Step};
+use step::{is_stopped, ok, skip, stopped};
 
 /// The way of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,70 +30,6 @@ pub struct Chain {
     pub service: String,
     /// All steps, in order; the last one once for each client that is served.
     pub steps: Vec<Step>,
-}
-
-/// One step of the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// Which one.
-    #[serde(rename = "step")]
-    pub name: Name,
-    /// Whether it is passed.
-    pub outcome: Outcome,
-    /// What was found, as a sentence or a part of one: of a step that is skipped, why.
-    pub reason: String,
-    /// What to do about it, where something can be done.
-    pub fix: Option<String>,
-    /// Of an acknowledgement, the client it is about.
-    pub client: Option<String>,
-}
-
-/// The steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Name {
-    /// Its labels ask for a route, and a route leads to its service.
-    Label,
-    /// Envoy reaches it over a network.
-    Network,
-    /// Its port is known.
-    Port,
-    /// It runs, and is healthy.
-    Health,
-    /// It is an endpoint of its service's cluster.
-    Cluster,
-    /// That is in the snapshot that is served.
-    Version,
-    /// A client has acknowledged it.
-    Ack,
-}
-
-impl Name {
-    /// As it is written.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Label => "label",
-            Self::Network => "network",
-            Self::Port => "port",
-            Self::Health => "health",
-            Self::Cluster => "cluster",
-            Self::Version => "version",
-            Self::Ack => "ack",
-        }
-    }
-}
-
-/// What became of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is passed.
-    Ok,
-    /// It is not, and so there are no requests.
-    Stopped,
-    /// It was not come to, or has nothing to say yet.
-    Skipped,
 }
 
 impl Chain {
@@ -389,22 +330,6 @@ fn said(problem: &Problem) -> String {
         (Some(label), None) => format!("{label}: {}", problem.reason),
         (None, _) => problem.reason.clone(),
     }
-}
-
-fn is_stopped(steps: &[Step]) -> bool {
-    steps.iter().any(|step| step.outcome == Outcome::Stopped)
-}
-
-fn ok(name: Name, reason: impl Into<String>) -> Step {
-    Step { name, outcome: Outcome::Ok, reason: reason.into(), fix: None, client: None }
-}
-
-fn stopped(name: Name, reason: impl Into<String>, fix: Option<String>) -> Step {
-    Step { name, outcome: Outcome::Stopped, reason: reason.into(), fix, client: None }
-}
-
-fn skip(name: Name, reason: &str) -> Step {
-    Step { name, outcome: Outcome::Skipped, reason: reason.to_owned(), fix: None, client: None }
 }
 
 #[cfg(test)]
