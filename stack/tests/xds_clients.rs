@@ -15,7 +15,7 @@ use stack::tools;
 use tracing_subscriber::EnvFilter;
 use xds::envoy::{Mode, Streams};
 use xds::refusals::{REFUSALS, Refusal};
-use xds::{changes, reconnects, refusals, secrets, several, without_proxy};
+use xds::{changes, extensions, reconnects, refusals, secrets, several, without_proxy};
 use xds_server::session::Protocol;
 
 /// The tests wait for others most of the time.
@@ -66,6 +66,11 @@ fn trials() -> Vec<Trial> {
         "a_certificate_comes_late_and_is_renewed",
         &MODES,
         secrets::a_certificate_comes_late_and_is_renewed,
+    );
+    in_modes(
+        "the_configuration_of_a_filter_reaches_connections_that_stay",
+        &MODES,
+        extensions::the_configuration_of_a_filter_reaches_connections_that_stay,
     );
     in_modes("a_stuck_client_holds_nobody_up", &MODES[..2], several::a_stuck_client_holds_nobody_up);
     for refusal in REFUSALS {

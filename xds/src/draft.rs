@@ -62,7 +62,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn finish(mut self) -> Result<([Section; Kind::ALL.len()], Names), SnapshotError> {
         self.complete_assignments();
         self.settle();
-        self.check_references()?;
+        self.check_clusters()?;
+        self.check_extensions()?;
         Ok((self.sections, self.touched))
     }
 
@@ -120,11 +121,11 @@ impl<'a> Draft<'a> {
 
     /// What is new names clusters that are there, and what stayed names none that has gone. What was named before was
     /// there before.
-    fn check_references(&self) -> Result<(), SnapshotError> {
+    fn check_clusters(&self) -> Result<(), SnapshotError> {
         let clusters = &self.sections[Kind::Cluster.index()];
         let gone: BTreeSet<&Name> =
             self.touched[Kind::Cluster.index()].iter().filter(|name| !clusters.contains_key(*name)).collect();
-        for kind in [Kind::Listener, Kind::Route] {
+        for kind in [Kind::Extension, Kind::Listener, Kind::Route] {
             for (name, resource) in &self.sections[kind.index()] {
                 let named = &resource.references().clusters;
                 let taken = gone.iter().copied().find(|cluster| named.contains(*cluster));
@@ -135,6 +136,22 @@ impl<'a> Draft<'a> {
                 if let Some(cluster) = dangling.map(Arc::clone) {
                     return Err(SnapshotError::DanglingCluster { kind, name: Arc::clone(name), cluster });
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a listener asks for about its filters is there. Where neither changed it was there before.
+    fn check_extensions(&self) -> Result<(), SnapshotError> {
+        if [Kind::Extension, Kind::Listener].iter().all(|kind| self.touched[kind.index()].is_empty()) {
+            return Ok(());
+        }
+        let extensions = &self.sections[Kind::Extension.index()];
+        for (name, listener) in &self.sections[Kind::Listener.index()] {
+            let mut named = listener.references().extensions.iter();
+            if let Some(missing) = named.find(|named| !extensions.contains_key(*named)) {
+                let (name, extension) = (Arc::clone(name), Arc::clone(missing));
+                return Err(SnapshotError::DanglingExtension { name, extension });
             }
         }
         Ok(())

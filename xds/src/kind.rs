@@ -9,6 +9,8 @@ pub enum Kind {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
     Endpoint,
+    /// `envoy.config.core.v3.TypedExtensionConfig` (ECDS).
+    Extension,
     /// `envoy.config.listener.v3.Listener` (LDS).
     Listener,
     /// `envoy.config.route.v3.RouteConfiguration` (RDS).
@@ -20,7 +22,8 @@ pub enum Kind {
 impl Kind {
     /// Every type, in the order in which additions are sent: what is referred to before what refers to it
     /// (xDS protocol, "Eventual consistency considerations").
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Endpoint, Self::Extension, Self::Listener, Self::Route, Self::Secret];
 
     /// The type URL that names this type on the wire.
     #[must_use]
@@ -28,6 +31,7 @@ impl Kind {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Extension => "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
@@ -59,6 +63,7 @@ impl Kind {
         match self {
             Self::Cluster => "cluster",
             Self::Endpoint => "endpoint",
+            Self::Extension => "extension",
             Self::Listener => "listener",
             Self::Route => "route",
             Self::Secret => "secret",

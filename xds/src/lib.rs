@@ -1,5 +1,5 @@
-//! An xDS server: it serves listeners, routes, clusters, endpoints and secrets to Envoy and to gRPC clients, over one
-//! aggregated stream (ADS) or one stream a type, in delta and in state of the world.
+//! An xDS server: it serves listeners, routes, clusters, endpoints, configurations of filters and secrets to Envoy and to gRPC
+//! clients, over one aggregated stream (ADS) or one stream a type, in delta and in state of the world.
 //!
 //! What it is: a [`Snapshot`] of everything there is to say, an I/O-free [`session::Session`] for each stream, and a thin
 //! gRPC shell around it. What it is not: a cache with callbacks, a REST server, a watcher of anything. It knows no
@@ -56,8 +56,8 @@
 //!
 //! - **Versions are content.** A version is a hash of a resource's bytes: equal on every stream, in every instance and
 //!   after a restart, so that a client that comes back hears what differs.
-//! - **Order is kept across types.** A route goes out when its clusters are acknowledged; a cluster is removed when no
-//!   listener or route of that client names it. Both wait for a bounded time ([`session::Settings::order_timeout`]).
+//! - **Order is kept across types.** A route goes out when its clusters are acknowledged and the configurations of filters
+//!   (ECDS) are out; a cluster is removed when nothing of that client names it. Both wait for a bounded time ([`session::Settings::order_timeout`]).
 //! - **A refusal stays small.** The resource at fault is found, parked until its content differs, and told with the
 //!   client's own words; the rest goes through, in state of the world too.
 //! - **A slow client costs one response a type.** There is no queue and no task behind a stream: it runs when its

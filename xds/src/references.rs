@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::config::core::v3::TransportSocket;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
-use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, TransportSocket, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType as ListenerFilterConfig;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, Listener};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, RequestMirrorPolicy};
 use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration, VirtualHost};
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication;
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::jwt_provider::JwksSourceSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as HttpFilterConfig;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier as TcpCluster;
@@ -25,11 +30,13 @@ use crate::resource::Name;
 /// The names a resource refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
-    /// Clusters that a route or a listener sends requests to. A route configuration of many hosts shares them with the one
+    /// Clusters that a route or a listener sends requests to, or an extension configuration asks. A route configuration of many hosts shares them with the one
     /// before it.
     pub clusters: OrdSet<Name>,
     /// Route configurations that a listener asks for.
     pub routes: BTreeSet<Name>,
+    /// Extension configurations that a listener asks for: those of its filters that are not in itself.
+    pub extensions: BTreeSet<Name>,
     /// Secrets that a listener asks for: certificates it serves.
     pub secrets: BTreeSet<Name>,
     /// The load assignment that a cluster asks for: its `service_name`, or its own name.
@@ -40,6 +47,14 @@ impl References {
     fn cluster(&mut self, name: &str) {
         if !name.is_empty() {
             self.clusters.insert(name.into());
+        }
+    }
+
+    /// The configuration that a filter named `name` has from there: ours, unless it is in a file of the client's.
+    fn extension(&mut self, name: &str, source: &ExtensionConfigSource) {
+        let from = source.config_source.as_ref().and_then(|source| source.config_source_specifier.as_ref());
+        if !matches!(from, Some(ConfigSourceSpecifier::PathConfigSource(_))) {
+            self.extensions.insert(name.into());
         }
     }
 }
@@ -99,20 +114,48 @@ fn add_action(references: &mut References, action: &RouteAction) {
     }
 }
 
+/// Whom a filter asks, as far as we know its kind: that of tokens fetches keys.
+pub(crate) fn of_extension(config: &TypedExtensionConfig) -> References {
+    use envoy_types::pb::envoy::config::core::v3::http_uri::HttpUpstreamType;
+    let mut references = References::default();
+    let tokens = config.typed_config.as_ref().and_then(unpack::<JwtAuthentication>);
+    for provider in tokens.iter().flat_map(|tokens| tokens.providers.values()) {
+        if let Some(JwksSourceSpecifier::RemoteJwks(keys)) = &provider.jwks_source_specifier
+            && let Some(HttpUpstreamType::Cluster(name)) =
+                keys.http_uri.as_ref().and_then(|uri| uri.http_upstream_type.as_ref())
+        {
+            references.cluster(name);
+        }
+    }
+    references
+}
+
 pub(crate) fn of_listener(listener: &Listener) -> References {
     let mut references = References::default();
     let chains = || listener.filter_chains.iter().chain(&listener.default_filter_chain);
     for socket in chains().filter_map(|chain| chain.transport_socket.as_ref()) {
         add_certificates(&mut references, socket);
     }
-    let filters = chains().flat_map(|chain| &chain.filters).filter_map(|filter| match &filter.config_type {
+    for filter in &listener.listener_filters {
+        if let Some(ListenerFilterConfig::ConfigDiscovery(source)) = &filter.config_type {
+            references.extension(&filter.name, source);
+        }
+    }
+    let filters = || chains().flat_map(|chain| &chain.filters);
+    filters().for_each(|filter| add_discovered(&mut references, filter));
+    let configs = filters().filter_map(|filter| match &filter.config_type {
         Some(ConfigType::TypedConfig(config)) => Some(config),
         _ => None,
     });
     // gRPC without a proxy looks at `api_listener` only (gRFC A27).
     let api = listener.api_listener.as_ref().and_then(|api| api.api_listener.as_ref());
-    for config in filters.chain(api) {
+    for config in configs.chain(api) {
         if let Some(manager) = unpack::<HttpConnectionManager>(config) {
+            for filter in &manager.http_filters {
+                if let Some(HttpFilterConfig::ConfigDiscovery(source)) = &filter.config_type {
+                    references.extension(&filter.name, source);
+                }
+            }
             match &manager.route_specifier {
                 Some(RouteSpecifier::Rds(rds)) => {
                     references.routes.insert(rds.route_config_name.as_str().into());
@@ -133,6 +176,12 @@ pub(crate) fn of_listener(listener: &Listener) -> References {
         }
     }
     references
+}
+
+fn add_discovered(references: &mut References, filter: &Filter) {
+    if let Some(ConfigType::ConfigDiscovery(source)) = &filter.config_type {
+        references.extension(&filter.name, source);
+    }
 }
 
 /// The certificates that a TLS listener asks for by name.

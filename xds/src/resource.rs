@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
@@ -206,6 +207,12 @@ impl From<&ClusterLoadAssignment> for Resource {
             protobuf::sort_map(&mut body, &ENDPOINT_METADATA);
         }
         Self::of_body(Kind::Endpoint, &assignment.cluster_name, &body, References::default())
+    }
+}
+
+impl From<&TypedExtensionConfig> for Resource {
+    fn from(config: &TypedExtensionConfig) -> Self {
+        Self::new(Kind::Extension, &config.name, config, references::of_extension(config))
     }
 }
 

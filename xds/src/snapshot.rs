@@ -58,7 +58,7 @@ pub enum SnapshotError {
         /// Their name.
         name: Name,
     },
-    /// A route or listener refers to a cluster that is not in the set. A client would answer 503 for it.
+    /// A route, listener or extension configuration refers to a cluster that is not in the set. A client would answer 503 for it.
     #[error("{kind} {name:?} refers to cluster {cluster:?}, which is not in the snapshot")]
     DanglingCluster {
         /// The type of what refers.
@@ -67,6 +67,14 @@ pub enum SnapshotError {
         name: Name,
         /// The cluster that is missing.
         cluster: Name,
+    },
+    /// A listener asks for the configuration of a filter that is not in the set. A client would wait for it, and open no port.
+    #[error("listener {name:?} refers to extension {extension:?}, which is not in the snapshot")]
+    DanglingExtension {
+        /// The name of the listener.
+        name: Name,
+        /// The extension configuration that is missing.
+        extension: Name,
     },
 }
 

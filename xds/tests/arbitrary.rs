@@ -11,13 +11,18 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
 };
+use envoy_types::pb::envoy::config::core::v3::AggregatedConfigSource;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use envoy_types::pb::google::protobuf::Any;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use support::{Stream, after, cluster, endpoints, listener, names_request, routes, snapshot, update_request};
+use support::{
+    Stream, after, cluster, endpoints, extension, filtered_listener, listener, names_request, routes,
+    snapshot, update_request,
+};
 use tokio::time::Instant;
 use xds_server::session::{Protocol, Request, Response, Scope, Session, Settings, Violation, Wants};
 use xds_server::{Kind, Name, Resource, Snapshot, SnapshotError};
@@ -104,6 +109,11 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Over the stream it came on.
+const fn ads() -> ConfigSourceSpecifier {
+    ConfigSourceSpecifier::Ads(AggregatedConfigSource {})
+}
+
 /// A world of every type under a few names.
 fn world(numbers: &BTreeSet<u8>, revision: i64) -> Vec<Resource> {
     let names = numbers.iter().map(|n| format!("n{n}"));
@@ -113,7 +123,8 @@ fn world(numbers: &BTreeSet<u8>, revision: i64) -> Vec<Resource> {
             [
                 cluster(&n, revision),
                 endpoints(&n, usize::try_from(revision).unwrap()),
-                listener(&n, &n),
+                filtered_listener(&n, &n, &n, ads()),
+                extension(&n, &n, &revision.to_string()),
                 routes,
             ]
         })
@@ -219,24 +230,30 @@ fn resource() -> impl Strategy<Value = Resource> {
         Resource::from(&Listener { name: name.into(), filter_chains, ..Default::default() })
     });
     prop_oneof![
-        eds,
-        garbage,
-        (name(), 0..2_i64).prop_map(|(name, revision)| cluster(name, revision)),
-        (name(), 0..3_usize).prop_map(|(name, count)| endpoints(name, count)),
-        (name(), name()).prop_map(|(name, route)| listener(name, route)),
-        (name(), vec(name(), 0..3)).prop_map(|(name, clusters)| routes(name, &clusters)),
+        2 => eds,
+        2 => garbage,
+        2 => (name(), 0..2_i64).prop_map(|(name, revision)| cluster(name, revision)),
+        2 => (name(), 0..3_usize).prop_map(|(name, count)| endpoints(name, count)),
+        2 => (name(), name()).prop_map(|(name, route)| listener(name, route)),
+        1 => (name(), name()).prop_map(|(name, by)| filtered_listener(name, "", by, ads())),
+        1 => (name(), name()).prop_map(|(name, cluster)| extension(name, cluster, "")),
+        2 => (name(), vec(name(), 0..3)).prop_map(|(name, clusters)| routes(name, &clusters)),
     ]
 }
 
-/// What is wrong with a set of resources: names that stand for two things, and clusters that are not there.
+/// What is wrong with a set of resources: names that stand for two things, and what is referred to and not there.
 fn faults(resources: &[Resource]) -> bool {
     let twice = |one: &Resource| {
         let is_other =
             |other: &&Resource| other.kind() == one.kind() && other.name() == one.name() && *other != one;
         resources.iter().any(|other| is_other(&other))
     };
-    let exists = |name: &Name| resources.iter().any(|r| r.kind() == Kind::Cluster && r.name() == name);
-    let dangles = |one: &Resource| one.references().clusters.iter().any(|name| !exists(name));
+    let exists = |kind: Kind, name: &Name| resources.iter().any(|r| r.kind() == kind && r.name() == name);
+    let dangles = |one: &Resource| {
+        let to = one.references();
+        to.clusters.iter().any(|name| !exists(Kind::Cluster, name))
+            || to.extensions.iter().any(|name| !exists(Kind::Extension, name))
+    };
     resources.iter().any(|one| twice(one) || dangles(one))
 }
 
@@ -268,7 +285,9 @@ proptest! {
         match one.next(second.clone()) {
             Err(error) => {
                 prop_assert!(faults(&second), "{error}");
-                let (SnapshotError::Duplicate { name, .. } | SnapshotError::DanglingCluster { name, .. }) = &error;
+                let (SnapshotError::Duplicate { name, .. }
+                | SnapshotError::DanglingCluster { name, .. }
+                | SnapshotError::DanglingExtension { name, .. }) = &error;
                 prop_assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
             }
             Ok(two) => {

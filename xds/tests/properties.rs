@@ -58,8 +58,10 @@ fn note(bad: bool) -> impl Strategy<Value = Note> {
 
 fn edit(bad: bool) -> impl Strategy<Value = Edit> {
     let flavour = prop_oneof![4 => Just(Flavour::Eds), 1 => Just(Flavour::Alias), 1 => Just(Flavour::Static)];
-    let target =
-        prop_oneof![3 => (0..2_u8).prop_map(Target::Routes), 1 => (0..4_u8).prop_map(Target::Cluster)];
+    let target = prop_oneof![
+        3 => (0..2_u8).prop_map(Target::Routes),
+        2 => (0..2_u8, 0..2_u8).prop_map(|(routes, by)| Target::Filtered(routes, by)),
+        1 => (0..4_u8).prop_map(Target::Cluster)];
     prop_oneof![
         6 => (0..4_u8, flavour, note(bad)).prop_map(|(n, flavour, note)| Edit::Cluster(n, flavour, note)),
         4 => (0..4_u8).prop_map(Edit::DropCluster),
@@ -71,6 +73,8 @@ fn edit(bad: bool) -> impl Strategy<Value = Edit> {
         2 => (0..3_u8).prop_map(Edit::DropListener),
         1 => (0..2_u8, note(bad)).prop_map(|(n, note)| Edit::Secret(n, note)),
         1 => (0..2_u8).prop_map(Edit::DropSecret),
+        2 => (0..2_u8, prop::option::of(0..4_u8), note(bad)).prop_map(|(n, asks, note)| Edit::Extension(n, asks, note)),
+        1 => (0..2_u8).prop_map(Edit::DropExtension),
         1 => Just(Edit::Mend),
         1 => Just(Edit::Clear),
         4 => (0..2_u8, note(bad)).prop_map(|(n, note)| Edit::Service(n, note)),

@@ -24,6 +24,7 @@ pub fn grpcurl_lists_describes_and_prints_in_full(address: &str) -> Result<()> {
     for service in [
         "envoy.service.discovery.v3.AggregatedDiscoveryService",
         "envoy.service.cluster.v3.ClusterDiscoveryService",
+        "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
         "envoy.service.secret.v3.SecretDiscoveryService",
         "envoy.service.status.v3.ClientStatusDiscoveryService",
         "grpc.health.v1.Health",

@@ -3,6 +3,7 @@
 
 pub mod changes;
 pub mod envoy;
+pub mod extensions;
 pub mod lab;
 pub mod reconnects;
 pub mod refusals;

@@ -13,8 +13,8 @@ use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifi
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, ConfigSource, DataSource, HeaderValue, HeaderValueOption, Locality, SocketAddress,
-    TransportSocket, data_source, transport_socket,
+    Address, ConfigSource, DataSource, ExtensionConfigSource, HeaderValue, HeaderValueOption, Locality,
+    SocketAddress, TransportSocket, TypedExtensionConfig, data_source, transport_socket,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
@@ -28,6 +28,7 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
 };
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
@@ -69,12 +70,15 @@ pub struct Entrance {
     pub hosts: BTreeMap<&'static str, &'static str>,
     /// The name of the secret, for TLS.
     pub certificate: Option<&'static str>,
+    /// The name of a filter of which the configuration is a resource of its own.
+    pub filter: Option<&'static str>,
 }
 
 impl Entrance {
     /// A listener on a port that nobody else has.
     pub fn new(hosts: &[(&'static str, &'static str)]) -> Result<Self> {
-        Ok(Self { port: Reserved::new()?, hosts: hosts.iter().copied().collect(), certificate: None })
+        let hosts = hosts.iter().copied().collect();
+        Ok(Self { port: Reserved::new()?, hosts, certificate: None, filter: None })
     }
 }
 
@@ -108,12 +112,28 @@ impl World {
 
     /// A listener that gets its routes by its own name.
     pub fn listener(&self, name: &str, entrance: &Entrance) -> Listener {
-        let filters = vec![filter(&self.connection_manager(name))];
+        let mut manager = self.connection_manager(name);
+        manager.http_filters.splice(0..0, entrance.filter.map(|name| self.discovered(name)));
+        let filters = vec![filter(&manager)];
         let transport_socket = entrance.certificate.map(|certificate| self.tls(certificate));
         Listener {
             name: name.to_owned(),
             address: Some(loopback(entrance.port.port())),
             filter_chains: vec![FilterChain { filters, transport_socket, ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    /// A filter that lets requests through or not, as its configuration says.
+    fn discovered(&self, name: &str) -> hcm::HttpFilter {
+        let source = ExtensionConfigSource {
+            config_source: Some(self.source.clone()),
+            type_urls: vec![any(&Rbac::default()).type_url],
+            ..Default::default()
+        };
+        hcm::HttpFilter {
+            name: name.to_owned(),
+            config_type: Some(hcm::http_filter::ConfigType::ConfigDiscovery(source)),
             ..Default::default()
         }
     }
@@ -281,6 +301,14 @@ pub fn certificate(name: &str, chain: &str, key: &str) -> Secret {
     let certificate =
         TlsCertificate { certificate_chain: inline(chain), private_key: inline(key), ..Default::default() };
     Secret { name: name.to_owned(), r#type: Some(secret::Type::TlsCertificate(certificate)) }
+}
+
+/// The configuration of a filter that lets everybody through, or nobody.
+pub fn gate(name: &str, is_open: bool) -> TypedExtensionConfig {
+    // Rules that allow no one.
+    let rules = (!is_open).then(Default::default);
+    let config = Rbac { rules, ..Default::default() };
+    TypedExtensionConfig { name: name.to_owned(), typed_config: Some(any(&config)) }
 }
 
 /// A filter of a listener.

@@ -39,7 +39,7 @@ const fn only(
 }
 
 /// The services of `envoy/service/*/v3/*.proto`. The third method of those for one type, `Fetch...`, is for REST.
-const SERVICES: [Discovery; 6] = [
+const SERVICES: [Discovery; 7] = [
     Discovery {
         name: "envoy.service.discovery.v3.AggregatedDiscoveryService",
         state_of_the_world: "StreamAggregatedResources",
@@ -57,6 +57,12 @@ const SERVICES: [Discovery; 6] = [
         "StreamEndpoints",
         "DeltaEndpoints",
         Kind::Endpoint,
+    ),
+    only(
+        "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+        "StreamExtensionConfigs",
+        "DeltaExtensionConfigs",
+        Kind::Extension,
     ),
     only(
         "envoy.service.listener.v3.ListenerDiscoveryService",
@@ -80,6 +86,7 @@ pub(super) fn add(routes: Routes, xds: &XdsService) -> Routes {
         .add_service(Served::<3>(xds.clone()))
         .add_service(Served::<4>(xds.clone()))
         .add_service(Served::<5>(xds.clone()))
+        .add_service(Served::<6>(xds.clone()))
 }
 
 /// One of [`SERVICES`]; tonic routes by the name of a type.

@@ -53,8 +53,8 @@ impl XdsService {
         }))
     }
 
-    /// All services, for [`serve`] or a tonic server: the aggregated one (ADS), those for one type (CDS, EDS, LDS, RDS,
-    /// SDS), and client status (CSDS). Services of others may be added.
+    /// All services, for [`serve`] or a tonic server: the aggregated one (ADS), those for one type (CDS, EDS, ECDS, LDS,
+    /// RDS, SDS), and client status (CSDS). Services of others may be added.
     #[must_use]
     pub fn routes(&self) -> Routes {
         grpc::add(Routes::default(), self).add_service(csds::service(self.clients()))

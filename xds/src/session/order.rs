@@ -1,8 +1,9 @@
 //! Order across types: what has to wait for what, so that nothing a client holds ever refers to something it lacks.
 //!
-//! Additions go clusters, endpoints, listeners, routes: a route or listener waits until the client has every cluster
-//! it names. Removals go the other way: a cluster goes when no route or listener of the client names it any more, a secret
-//! when no listener does.
+//! Additions go clusters, endpoints, extension configurations, listeners, routes: what names clusters waits until the client
+//! has every one of them, and a route until the newest configurations of filters are out, since it may speak of what only
+//! those understand. Removals go the other way: a cluster goes when nothing of the client names it any more, a secret
+//! or an extension configuration when no listener does.
 //! Endpoints wait for nobody: Envoy acknowledges a cluster only when it is warm, and it warms on its endpoints
 //! (xDS protocol, "Eventual consistency considerations").
 
@@ -99,8 +100,9 @@ impl Session {
         (steps, complete || self.waits[kind.index()].is_any_over())
     }
 
-    /// The names that `step` has to wait for: clusters that must be acknowledged first, or `name` itself while
-    /// something the client holds still refers to it. `in_use` is kept for the next call for the same type.
+    /// The names that `step` has to wait for: clusters that must be acknowledged first, extension configurations that must be
+    /// sent first, or `name` itself while something the client holds still refers to it. `in_use` is kept for the next call
+    /// for the same type.
     fn blockers(
         &self,
         kind: Kind,
@@ -112,7 +114,13 @@ impl Session {
             return Vec::new();
         }
         match step {
-            Some(resource) => self.clusters_to_come(&resource.references().clusters),
+            Some(resource) => {
+                let mut names = self.clusters_to_come(&resource.references().clusters);
+                if kind == Kind::Route {
+                    names.extend(self.extensions_to_come());
+                }
+                names
+            }
             None if in_use.get_or_insert_with(|| self.in_use(kind)).contains(name) => vec![Arc::clone(name)],
             None => Vec::new(),
         }
@@ -135,16 +143,29 @@ impl Session {
         ledger.in_motion().filter(to_come).cloned().collect()
     }
 
+    /// The extension configurations that this client has asked for, and of which the newest is still to be sent. It need not
+    /// be acknowledged: a client takes in what comes over one stream in turn, and the less is between the two the better.
+    fn extensions_to_come(&self) -> impl Iterator<Item = Name> {
+        let ledger = self.ledger(Kind::Extension);
+        let section = self.snapshot.as_ref().map(|snapshot| snapshot.section(Kind::Extension));
+        let to_come = move |name: &&Name| {
+            section.is_some_and(|section| section.contains_key(*name))
+                && ledger.subscription.covers(name)
+                && !ledger.parked.contains_key(*name)
+        };
+        ledger.unsettled.iter().filter(to_come).cloned()
+    }
+
     /// What the client may be using of one type.
     fn in_use(&self, kind: Kind) -> InUse {
         let mut in_use = InUse::default();
         match kind {
             Kind::Cluster => {
-                for kind in [Kind::Listener, Kind::Route] {
+                for kind in [Kind::Listener, Kind::Route, Kind::Extension] {
                     in_use.add(self.ledger(kind), |all, one| all.sets.push(one.clusters.clone()));
                 }
                 // A client that came back speaks of its clusters first; its routes may still name any of them.
-                in_use.anything |= self.ledger(kind).resumed && self.is_unheard_of_routes();
+                in_use.anything |= self.ledger(kind).resumed && self.is_unheard_of_users();
             }
             Kind::Route => {
                 let listeners = self.ledger(Kind::Listener);
@@ -154,6 +175,13 @@ impl Session {
             }
             Kind::Endpoint => {
                 in_use.add(self.ledger(Kind::Cluster), |all, one| all.names.extend(one.assignment.clone()));
+            }
+            Kind::Extension => {
+                let listeners = self.ledger(Kind::Listener);
+                in_use.add(listeners, |all, one| all.names.extend(one.extensions.iter().cloned()));
+                in_use.anything |= listeners.told == Told::Refused;
+                // One that came back may speak of them before its listeners, which may still name any.
+                in_use.anything |= self.ledger(kind).resumed && !listeners.seen;
             }
             Kind::Secret => {
                 let listeners = self.ledger(Kind::Listener);
@@ -165,10 +193,10 @@ impl Session {
         in_use
     }
 
-    /// Whether the client has yet to say which routes it has, in listeners or by name.
-    fn is_unheard_of_routes(&self) -> bool {
-        !self.ledger(Kind::Listener).seen
-            || (!self.ledger(Kind::Route).seen && !self.in_use(Kind::Route).is_empty())
+    /// Whether the client has yet to say which routes and extension configurations it has, in listeners or by name.
+    fn is_unheard_of_users(&self) -> bool {
+        let is_unheard_of = |kind: Kind| !self.ledger(kind).seen && !self.in_use(kind).is_empty();
+        !self.ledger(Kind::Listener).seen || is_unheard_of(Kind::Route) || is_unheard_of(Kind::Extension)
     }
 
     /// What a cluster in flight warms on, where its assignment is gone from the newest snapshot or was refused: what the

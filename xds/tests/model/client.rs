@@ -59,6 +59,8 @@ pub struct Client {
     refused: BTreeMap<Name, bool>,
     /// Routes and listeners that came over this stream.
     fresh: BTreeSet<(Kind, Name)>,
+    /// Configurations of filters that were taken away from it while a listener had them.
+    lost: BTreeSet<Name>,
     /// Types of which it accepted a response on this stream.
     accepted: BTreeSet<Kind>,
 }
@@ -76,6 +78,7 @@ impl Client {
             moods: BTreeSet::new(),
             refused: BTreeMap::new(),
             fresh: BTreeSet::new(),
+            lost: BTreeSet::new(),
             accepted: BTreeSet::new(),
         }
     }
@@ -116,6 +119,9 @@ impl Client {
             (Kind::Route, _) => {
                 self.held(Kind::Listener).values().flat_map(|l| l.references().routes.clone()).collect()
             }
+            (Kind::Extension, Style::Envoy) => {
+                self.held(Kind::Listener).values().flat_map(|l| l.references().extensions.clone()).collect()
+            }
             (Kind::Cluster, Style::Grpc) => {
                 self.users().flat_map(|(_, r)| r.references().clusters.clone()).collect()
             }
@@ -125,7 +131,7 @@ impl Client {
 
     /// What refers to clusters.
     fn users(&self) -> impl Iterator<Item = (Kind, &Arc<Resource>)> {
-        [Kind::Listener, Kind::Route]
+        [Kind::Listener, Kind::Route, Kind::Extension]
             .into_iter()
             .flat_map(|kind| self.held(kind).values().map(move |r| (kind, r)))
     }
@@ -189,8 +195,10 @@ impl Client {
         let missing = self.held(kind).keys().filter(|name| whole && !listed.contains(*name));
         let gone: Vec<Name> = missing.chain(&response.removed).cloned().collect();
         for name in gone {
-            self.channels[at(kind)].held.remove(&name);
+            let had = self.channels[at(kind)].held.remove(&name).is_some();
             match kind {
+                // A listener that comes after it warms until it is there.
+                Kind::Extension if had && self.derived(kind).contains(&name) => drop(self.lost.insert(name)),
                 Kind::Cluster => drop(self.warming.remove(&name)),
                 Kind::Endpoint => self.heard_assignment(&name),
                 _ => {}
@@ -208,6 +216,9 @@ impl Client {
         }
         if !self.is_wildcard(kind) && !self.wanted(kind).contains(name) {
             return;
+        }
+        if kind == Kind::Extension {
+            self.lost.remove(name);
         }
         self.fresh.insert((kind, name.clone()));
         let old = self.channels[at(kind)].held.insert(name.clone(), Arc::clone(resource));
@@ -257,16 +268,24 @@ impl Client {
         self.held(Kind::Cluster).contains_key(cluster) && !matches!(self.warming.get(cluster), Some(None))
     }
 
-    /// A listener or route that this client holds and that names a cluster it cannot send requests to.
+    /// A listener, a route or the configuration of a filter that this client holds and that names a cluster it cannot send
+    /// requests to, or a filter that lost its configuration.
     pub fn dangling(&self) -> Option<String> {
         if self.manner.style == Style::Grpc {
             return None;
         }
+        if let Some(name) = self.lost.first() {
+            return Some(format!(
+                "the configuration of the filter {name:?} was taken away, and a listener has it"
+            ));
+        }
         let excused = |name: &Name| self.serves(name) || self.refused.contains_key(name);
         // State of the world: a server cannot know what came over an earlier stream.
-        let in_use = self.derived(Kind::Route);
+        let in_use = [Kind::Route, Kind::Extension].map(|kind| (kind, self.derived(kind)));
+        let is_in_use =
+            |kind: Kind, name: &Name| in_use.iter().any(|(of, names)| *of == kind && names.contains(name));
         let counts = |kind: Kind, user: &Resource| {
-            (kind == Kind::Listener || in_use.contains(user.name()))
+            (kind == Kind::Listener || is_in_use(kind, user.name()))
                 && (self.manner.protocol == Protocol::Delta
                     || self.fresh.contains(&(kind, user.name().clone())))
         };

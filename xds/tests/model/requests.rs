@@ -9,7 +9,8 @@ use xds_server::{Kind, Name, Resource};
 use super::{Client, Manner, Style, at};
 
 /// The order in which one type follows from another.
-const ORDER: [Kind; 5] = [Kind::Listener, Kind::Route, Kind::Cluster, Kind::Endpoint, Kind::Secret];
+const ORDER: [Kind; 6] =
+    [Kind::Listener, Kind::Extension, Kind::Route, Kind::Cluster, Kind::Endpoint, Kind::Secret];
 
 /// A client's end of one type.
 #[derive(Debug, Default)]

@@ -324,6 +324,7 @@ impl Run {
 fn name(kind: Kind, n: u8) -> String {
     match kind {
         Kind::Cluster | Kind::Endpoint => format!("c{n}"),
+        Kind::Extension => format!("x{n}"),
         Kind::Listener => format!("l{n}"),
         Kind::Route => format!("r{n}"),
         Kind::Secret => format!("s{n}"),

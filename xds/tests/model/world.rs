@@ -8,6 +8,8 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
 };
+use envoy_types::pb::envoy::config::core::v3::http_uri::HttpUpstreamType;
+use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, HttpUri, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
@@ -15,8 +17,13 @@ use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, VirtualHost};
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::jwt_provider::JwksSourceSpecifier;
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::{JwtAuthentication, JwtProvider, RemoteJwks};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as HttpFilterConfig;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter, Rds,
+};
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier as TcpCluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
@@ -68,6 +75,8 @@ pub enum Flavour {
 pub enum Target {
     /// Asks for the routes of this number.
     Routes(u8),
+    /// Asks for the routes of the first number, with a filter that is configured by the extension of the second.
+    Filtered(u8, u8),
     /// Passes it on to the cluster of this number.
     Cluster(u8),
 }
@@ -86,6 +95,9 @@ pub enum Edit {
     DropListener(u8),
     Secret(u8, Note),
     DropSecret(u8),
+    /// The configuration of a filter, which asks the cluster of this number, if it exists.
+    Extension(u8, Option<u8>, Note),
+    DropExtension(u8),
     /// Everything bad becomes good, with a new revision.
     Mend,
     /// Everything goes.
@@ -102,6 +114,7 @@ enum Spec {
     Routes(u8, u8, Note),
     Listener(u8, Target, Note),
     Secret(u8, Note),
+    Extension(u8, Option<u8>, Note),
 }
 
 /// Everything there is.
@@ -112,6 +125,7 @@ pub struct World {
     routes: BTreeMap<u8, (u8, Note)>,
     listeners: BTreeMap<u8, (Target, Note)>,
     secrets: BTreeMap<u8, Note>,
+    extensions: BTreeMap<u8, (Option<u8>, Note)>,
 }
 
 impl World {
@@ -127,6 +141,8 @@ impl World {
             Edit::DropListener(n) => drop(self.listeners.remove(&n)),
             Edit::Secret(n, note) => drop(self.secrets.insert(n, note)),
             Edit::DropSecret(n) => drop(self.secrets.remove(&n)),
+            Edit::Extension(n, asks, note) => drop(self.extensions.insert(n, (asks, note))),
+            Edit::DropExtension(n) => drop(self.extensions.remove(&n)),
             Edit::Mend => self.mend(),
             Edit::Clear => *self = Self::default(),
             Edit::Service(n, note) => {
@@ -146,13 +162,18 @@ impl World {
         self.routes.values_mut().for_each(|(_, note)| note.mend());
         self.listeners.values_mut().for_each(|(_, note)| note.mend());
         self.secrets.values_mut().for_each(Note::mend);
+        self.extensions.values_mut().for_each(|(_, note)| note.mend());
     }
 
     /// Lets go of what refers to something that is not there.
     fn repair(&mut self) {
         let existing = self.clusters.keys().fold(0, |bits, n| bits | 1 << n);
         self.routes.values_mut().for_each(|(to, _)| *to &= existing);
+        for (asks, _) in self.extensions.values_mut() {
+            *asks = asks.filter(|n| existing & 1 << n != 0);
+        }
         self.listeners.retain(|_, (target, _)| match target {
+            Target::Filtered(n, by) => self.routes.contains_key(n) && self.extensions.contains_key(by),
             Target::Routes(n) => self.routes.contains_key(n),
             Target::Cluster(n) => self.clusters.contains_key(n),
         });
@@ -163,7 +184,8 @@ impl World {
         let clusters = self.clusters.values().map(|(_, note)| note);
         let routes = self.routes.values().map(|(_, note)| note);
         let listeners = self.listeners.values().map(|(_, note)| note);
-        let others = self.endpoints.values().chain(self.secrets.values());
+        let extensions = self.extensions.values().map(|(_, note)| note);
+        let others = self.endpoints.values().chain(self.secrets.values()).chain(extensions);
         !clusters.chain(routes).chain(listeners).chain(others).any(|note| note.bad)
     }
 
@@ -182,11 +204,13 @@ impl World {
         let routes = self.routes.iter().map(|(n, (to, note))| Spec::Routes(*n, *to, *note));
         let listeners = self.listeners.iter().map(|(n, (target, note))| Spec::Listener(*n, *target, *note));
         let secrets = self.secrets.iter().map(|(n, note)| Spec::Secret(*n, *note));
+        let extensions = self.extensions.iter().map(|(n, (asks, note))| Spec::Extension(*n, *asks, *note));
         let all = clusters
             .chain(self.endpoints.iter().map(endpoints))
             .chain(routes)
             .chain(listeners)
-            .chain(secrets);
+            .chain(secrets)
+            .chain(extensions);
         all.map(Spec::resource).collect()
     }
 }
@@ -206,6 +230,7 @@ impl Spec {
             Self::Endpoints(n, alias, note) => endpoints(n, alias, note),
             Self::Routes(n, to, note) => Resource::from(&routes(n, to, note)),
             Self::Listener(n, target, note) => listener(n, target, note),
+            Self::Extension(n, asks, note) => extension(n, asks, note),
             Self::Secret(n, note) => {
                 let name = format!("s{n}");
                 Resource::from(&Secret { name, r#type: Some(secret_type(note)) })
@@ -264,15 +289,46 @@ fn routes(n: u8, to: u8, note: Note) -> RouteConfiguration {
     }
 }
 
-fn listener(n: u8, target: Target, note: Note) -> Resource {
-    let config = match target {
-        Target::Routes(routes) => packed(&HttpConnectionManager {
-            route_specifier: Some(RouteSpecifier::Rds(Rds {
-                route_config_name: format!("r{routes}"),
-                ..Default::default()
-            })),
+fn extension(n: u8, asks: Option<u8>, note: Note) -> Resource {
+    let keys = |cluster: u8| RemoteJwks {
+        http_uri: Some(HttpUri {
+            http_upstream_type: Some(HttpUpstreamType::Cluster(format!("c{cluster}"))),
             ..Default::default()
         }),
+        ..Default::default()
+    };
+    let provider = JwtProvider {
+        issuer: note.text(),
+        jwks_source_specifier: asks.map(|cluster| JwksSourceSpecifier::RemoteJwks(keys(cluster))),
+        ..Default::default()
+    };
+    // A map of one entry: more have no order.
+    let providers = [("one".to_owned(), provider)].into();
+    let filter = JwtAuthentication { providers, ..Default::default() };
+    Resource::from(&TypedExtensionConfig { name: format!("x{n}"), typed_config: Some(packed(&filter)) })
+}
+
+/// A listener's HTTP connection manager, with a filter of which the configuration is elsewhere.
+fn manager(routes: u8, by: Option<u8>) -> Any {
+    let filter = |by: u8| HttpFilter {
+        name: format!("x{by}"),
+        config_type: Some(HttpFilterConfig::ConfigDiscovery(ExtensionConfigSource::default())),
+        ..Default::default()
+    };
+    packed(&HttpConnectionManager {
+        route_specifier: Some(RouteSpecifier::Rds(Rds {
+            route_config_name: format!("r{routes}"),
+            ..Default::default()
+        })),
+        http_filters: by.map(filter).into_iter().collect(),
+        ..Default::default()
+    })
+}
+
+fn listener(n: u8, target: Target, note: Note) -> Resource {
+    let config = match target {
+        Target::Routes(routes) => manager(routes, None),
+        Target::Filtered(routes, by) => manager(routes, Some(by)),
         Target::Cluster(cluster) => packed(&TcpProxy {
             cluster_specifier: Some(TcpCluster::Cluster(format!("c{cluster}"))),
             ..Default::default()

@@ -14,11 +14,20 @@ use envoy_types::pb::envoy::config::listener::v3::{ApiListener, Filter, FilterCh
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, VirtualHost};
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::jwt_provider::JwksSourceSpecifier;
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::{JwtAuthentication, JwtProvider, RemoteJwks};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as HttpFilterConfig;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter, Rds,
+};
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
-use envoy_types::pb::envoy::config::core::v3::{DataSource, TransportSocket};
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::http_uri::HttpUpstreamType;
+use envoy_types::pb::envoy::config::core::v3::{
+    ConfigSource, DataSource, ExtensionConfigSource, HttpUri, TransportSocket, TypedExtensionConfig,
+};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret, TlsCertificate,
@@ -74,22 +83,55 @@ pub fn routes(name: &str, clusters: &[&str]) -> Resource {
 
 /// A listener for gRPC without a proxy (gRFC A27).
 pub fn api_listener(name: &str, route: &str) -> Resource {
-    let api_listener = Some(ApiListener { api_listener: Some(manager(route)) });
+    let api_listener = Some(ApiListener { api_listener: Some(manager(route, Vec::new())) });
     Resource::from(&Listener { name: name.into(), api_listener, ..Default::default() })
 }
 
 /// An HTTP connection manager that asks for a route configuration.
-fn manager(route: &str) -> Any {
+fn manager(route: &str, http_filters: Vec<HttpFilter>) -> Any {
     let rds = Rds { route_config_name: route.into(), ..Default::default() };
-    let manager =
-        HttpConnectionManager { route_specifier: Some(RouteSpecifier::Rds(rds)), ..Default::default() };
+    let route_specifier = Some(RouteSpecifier::Rds(rds));
+    let manager = HttpConnectionManager { route_specifier, http_filters, ..Default::default() };
     let type_url = format!("type.googleapis.com/{}", HttpConnectionManager::full_name());
     Any { type_url, value: manager.encode_to_vec() }
 }
 
 /// An HTTP listener that asks for a route configuration.
 pub fn listener(name: &str, route: &str) -> Resource {
-    let config = ConfigType::TypedConfig(manager(route));
+    http_listener(name, manager(route, Vec::new()))
+}
+
+/// The same, with a filter that is configured by the extension `by`, from there.
+pub fn filtered_listener(name: &str, route: &str, by: &str, from: ConfigSourceSpecifier) -> Resource {
+    let config_source = Some(ConfigSource { config_source_specifier: Some(from), ..Default::default() });
+    let source = ExtensionConfigSource { config_source, ..Default::default() };
+    let config_type = Some(HttpFilterConfig::ConfigDiscovery(source));
+    http_listener(
+        name,
+        manager(route, vec![HttpFilter { name: by.into(), config_type, ..Default::default() }]),
+    )
+}
+
+/// The configuration of a filter that asks `cluster` for keys; `revision` changes its content.
+pub fn extension(name: &str, cluster: &str, revision: &str) -> Resource {
+    let upstream = Some(HttpUpstreamType::Cluster(cluster.into()));
+    let http_uri = Some(HttpUri { http_upstream_type: upstream, ..Default::default() });
+    let provider = JwtProvider {
+        issuer: revision.into(),
+        jwks_source_specifier: Some(JwksSourceSpecifier::RemoteJwks(RemoteJwks {
+            http_uri,
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let filter = JwtAuthentication { providers: [("one".to_owned(), provider)].into(), ..Default::default() };
+    let type_url = format!("type.googleapis.com/{}", JwtAuthentication::full_name());
+    let typed_config = Some(Any { type_url, value: filter.encode_to_vec() });
+    Resource::from(&TypedExtensionConfig { name: name.into(), typed_config })
+}
+
+fn http_listener(name: &str, manager: Any) -> Resource {
+    let config = ConfigType::TypedConfig(manager);
     let filter = Filter { name: "http".into(), config_type: Some(config) };
     Resource::from(&Listener {
         name: name.into(),
