@@ -53,8 +53,9 @@ impl World {
 
     /// Every message, encoded.
     pub(crate) fn resources(&self) -> impl Iterator<Item = Resource> {
-        let Resources { clusters, endpoints, listeners, routes, .. } = &self.0;
+        let Resources { clusters, endpoints, listeners, extensions, routes, .. } = &self.0;
         let both = clusters.iter().map(Resource::from).chain(endpoints.iter().map(Resource::from));
+        let both = both.chain(extensions.iter().map(Resource::from));
         both.chain(listeners.iter().map(Resource::from)).chain(routes.iter().map(Resource::from))
     }
 

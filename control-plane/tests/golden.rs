@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use portolan::model::Model;
 use portolan::{model, translate};
 use serde_json::{Value, json};
@@ -96,6 +97,18 @@ fn resources(case: &Case, in_full: bool) -> String {
         .collect();
     if !of_tcp.is_empty() {
         all["listeners of TCP"] = of_tcp.into();
+    }
+    let says = |extension: &&TypedExtensionConfig| {
+        extension.typed_config.as_ref().is_some_and(|config| !config.value.is_empty())
+    };
+    let extensions: Vec<Value> = resources
+        .extensions
+        .iter()
+        .filter(|extension| in_full || says(extension))
+        .map(|extension| printer.value(extension))
+        .collect();
+    if !extensions.is_empty() {
+        all["extensions"] = extensions.into();
     }
     if in_full {
         all["listeners"] = resources.listeners.iter().map(|listener| printer.value(listener)).collect();

@@ -214,10 +214,10 @@ fn bytes(resources: &Resources) -> Vec<Vec<u8>> {
 
 /// All of it, made of nothing that was there before.
 fn served(resources: &Resources) -> Snapshot {
-    let Resources { clusters, endpoints, listeners, routes, secrets } = resources;
+    let Resources { clusters, endpoints, listeners, extensions, routes, secrets } = resources;
     let all = clusters.iter().map(Resource::from).chain(endpoints.iter().map(Resource::from));
     let all = all.chain(listeners.iter().map(Resource::from)).chain(routes.iter().map(Resource::from));
-    let all = all.chain(secrets.iter().map(Resource::from));
+    let all = all.chain(secrets.iter().map(Resource::from)).chain(extensions.iter().map(Resource::from));
     Snapshot::default().next(all).unwrap()
 }
 

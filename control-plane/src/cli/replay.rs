@@ -84,6 +84,7 @@ fn resources(replay: &recording::Replay) -> anyhow::Result<Value> {
     all.insert("problems".to_owned(), replay.problems().iter().map(ToString::to_string).collect());
     for (kind, name) in [
         (Kind::Listener, "listeners"),
+        (Kind::Extension, "extensions"),
         (Kind::Route, "routes"),
         (Kind::Cluster, "clusters"),
         (Kind::Endpoint, "endpoints"),

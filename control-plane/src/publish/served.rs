@@ -63,6 +63,8 @@ pub(super) fn next(
             all.extend(settled.listeners.iter().map(Resource::from));
             all.extend(connections(topology, edge));
             all.extend(translate::secrets(&topology.policies).iter().map(Resource::from));
+            let before = last.map(|last| &*last.topology.policies);
+            all.push(Resource::from(&translate::extension(&topology.policies, before)));
             let first = Snapshot::default();
             Ok((last.map_or(&first, |last| last.snapshot).next(all)?, hosts))
         }

@@ -176,8 +176,9 @@ fn outcome(published: &Published, here: Option<String>, view: Option<&View>) -> 
         return Outcome::Same;
     }
     let here_parts = view.map(|view| parts(&view.snapshot)).unwrap_or_default();
-    // What is secret is in what a route asks for or adds, and in certificates; authorities of a file stand in a cluster.
-    let mut may_differ = vec!["route", "listener", "secret"];
+    // What is secret is in what a route asks for or adds, in the rules of tokens and in certificates; authorities of a file stand
+    // in a cluster.
+    let mut may_differ = vec!["route", "extension", "secret"];
     may_differ
         .extend(view.filter(|view| view.model.topology.policies.has_own_authorities()).map(|_| "cluster"));
     let differing: Vec<String> = published

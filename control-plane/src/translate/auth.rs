@@ -1,7 +1,8 @@
 //! Who one has to prove to be: the filters, what a route says to them, and the services that are asked.
 //!
-//! The filters are in the chain as soon as there is a policies file, and not when it has a first policy: a connection of a listener before
-//! that one would be asked nothing. Names and hashes are in the routes, so that a new password touches no connection. Of tokens see `jwt`.
+//! The filters are in the chain of every listener, as all are (`filters`), and say nothing of any policy: a connection has the listener it came by,
+//! and were one added with the first policy, connections from before would be asked nothing. Names and hashes are in the routes, so that
+//! a new password touches no connection. Of tokens see `jwt`.
 
 use std::net::IpAddr;
 
@@ -39,19 +40,16 @@ const TOLD: [&str; 5] = ["cookie", "x-forwarded-for", "x-forwarded-proto", "x-re
 const NOBODY: &str = "nobody:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 
 /// The filters, in the order in which they are asked.
-pub(super) fn filters(policies: &Policies) -> Vec<HttpFilter> {
-    let basic = || off(BASIC, &BasicAuth { users: Some(inline(NOBODY)), ..Default::default() });
-    let forward = || {
-        let nobody = HttpService { server_uri: Some(uri(&cluster_name(""), "")), ..Default::default() };
-        let config = ExtAuthz {
-            services: Some(ext_authz::Services::HttpService(nobody)),
-            // Host, method, path and authorization are told in any event.
-            allowed_headers: Some(those(&TOLD.map(str::to_owned))),
-            ..Default::default()
-        };
-        off(FORWARD, &config)
+pub(super) fn filters() -> [HttpFilter; 3] {
+    let nobody = HttpService { server_uri: Some(uri(&cluster_name(""), "")), ..Default::default() };
+    let forward = ExtAuthz {
+        services: Some(ext_authz::Services::HttpService(nobody)),
+        // Host, method, path and authorization are told in any event.
+        allowed_headers: Some(those(&TOLD.map(str::to_owned))),
+        ..Default::default()
     };
-    if policies.is_given { vec![basic(), forward(), jwt::filter(policies)] } else { Vec::new() }
+    let basic = BasicAuth { users: Some(inline(NOBODY)), ..Default::default() };
+    [off(BASIC, &basic), off(FORWARD, &forward), jwt::filter()]
 }
 
 /// What a route guarded by the policy `name` says to which filter; nothing where it must be closed: the policy is not there any more, or

@@ -20,13 +20,11 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::http::stateful_session::v3::StatefulSession;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
-use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
 use super::any::any;
 use super::auth;
 use super::{reads, uint};
-use crate::policies::Policies;
 
 /// Which clients may come at all. Switched on it compares one address with each range.
 pub(super) const CLIENTS: &str = "envoy.filters.http.rbac";
@@ -54,7 +52,8 @@ const ROUTER: &str = "envoy.filters.http.router";
 /// What the buffer filter would hold if it were switched on without a size: the least.
 const UNUSED_BYTES: u32 = 1;
 
-pub(super) fn chain(policies: &Policies) -> Vec<HttpFilter> {
+/// The same for every listener of HTTP, whatever the policies say.
+pub(super) fn chain() -> Vec<HttpFilter> {
     let limit = LocalRateLimit { stat_prefix: "limit".to_owned(), ..Default::default() };
     let buffer = Buffer { max_request_bytes: uint(UNUSED_BYTES) };
     let [gzip, zstd, brotli] = COMPRESSORS;
@@ -70,22 +69,17 @@ pub(super) fn chain(policies: &Policies) -> Vec<HttpFilter> {
         HttpFilter { disabled: false, ..off(ROUTER, &Router::default()) },
     ];
     // A browser asks in advance without a password (CORS), and who may not come is not counted.
-    first.into_iter().chain(auth::filters(policies)).chain(rest).collect()
+    first.into_iter().chain(auth::filters()).chain(rest).collect()
 }
 
 /// A filter that a route may switch on.
 pub(super) fn off<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
-    off_as(name, any(config))
+    off_as(name, ConfigType::TypedConfig(any(config)))
 }
 
-/// The same, of a message that is packed already.
-pub(super) fn off_as(name: &str, config: Any) -> HttpFilter {
-    HttpFilter {
-        name: name.to_owned(),
-        disabled: true,
-        config_type: Some(ConfigType::TypedConfig(config)),
-        ..Default::default()
-    }
+/// The same, of which the configuration may be elsewhere.
+pub(super) fn off_as(name: &str, config: ConfigType) -> HttpFilter {
+    HttpFilter { name: name.to_owned(), disabled: true, config_type: Some(config), ..Default::default() }
 }
 
 fn compressor<M: Message + Name>(name: &str, library: &M) -> Compressor {

@@ -84,7 +84,7 @@ fn connection_manager(edge: &EdgeOptions, name: &str, policies: &Policies) -> hc
             config_source: Some(ads()),
             route_config_name: listener_name(name),
         })),
-        http_filters: filters::chain(policies),
+        http_filters: filters::chain(),
         access_log: access_log::on_stdout(policies.access_log).into_iter().collect(),
         // The peer's address is the client's; what it claims in X-Forwarded-For is not believed.
         use_remote_address: yes,

@@ -30,7 +30,7 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, TypedExtensionConfig, address,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
@@ -98,6 +98,8 @@ pub struct Resources {
     pub endpoints: Vec<ClusterLoadAssignment>,
     /// One an entry point. The bytes of those of HTTP do not depend on any container; those of TCP name the services.
     pub listeners: Vec<Listener>,
+    /// The configurations of filters that are not in listeners: the rules of tokens.
+    pub extensions: Vec<TypedExtensionConfig>,
     /// The routes of all hosts, by entry point of HTTP.
     pub routes: Vec<RouteConfiguration>,
     /// The certificates of which the files can be read.
@@ -114,6 +116,7 @@ pub fn translate(topology: &Topology, edge: &EdgeOptions) -> Resources {
         clusters: services().map(|service| cluster(service, &topology.policies)).chain(clusters).collect(),
         endpoints: services().map(|service| assignment(service)).collect(),
         listeners,
+        extensions: vec![extension(&topology.policies, None)],
         routes: http_entries(topology).map(|entry| routes(topology, edge, entry)).collect(),
         secrets: secrets(&topology.policies),
     }
@@ -185,6 +188,13 @@ pub fn virtual_host(topology: &Topology, site: &Site) -> VirtualHost {
 #[must_use]
 pub fn routes_frame(topology: &Topology, edge: &EdgeOptions, entry: &EntryName) -> RouteConfiguration {
     route::frame(topology, edge, entry)
+}
+
+/// What tokens must be, by the policies. The rules of `before`, the policies that held last, stand beside those that took their places: a client has the routes
+/// that name them for a moment longer.
+#[must_use]
+pub fn extension(policies: &Policies, before: Option<&Policies>) -> TypedExtensionConfig {
+    jwt::extension(policies, before)
 }
 
 /// The certificates that listeners ask for by name.

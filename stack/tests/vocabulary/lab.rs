@@ -23,6 +23,8 @@ use super::upstream::Upstream;
 
 /// Generous: only a hang takes longer.
 pub const LIMIT: Duration = Duration::from_secs(30);
+const SERVICES: &str = "services.yaml";
+const POLICIES: &str = "portolan.yaml";
 /// A host whose answer says how far Envoy is with the services file.
 const REVISION: &str = "revision.test";
 
@@ -63,22 +65,10 @@ impl Lab {
     pub fn start_as(folder: &Path, policies: Option<&Value>, options: &[&str]) -> Result<Self> {
         let binaries = Binaries::build()?;
         let (edge, admin, grpc, http) = (ports::free()?, ports::free()?, ports::free()?, ports::free()?);
-        let file = folder.join("services.yaml");
-        fs::write(&file, "services: {}\n")?;
-        let policies_file = folder.join("portolan.yaml");
-        policies.map(|policies| fs::write(&policies_file, policies.to_string())).transpose()?;
-        let control_plane = Process::start("control-plane", folder, &binaries.portolan, |command| {
-            command.arg("serve").arg("--file").arg(&file);
-            if policies.is_some() {
-                command.arg("--policies").arg(&policies_file);
-            }
-            command.arg("--listen").arg(format!("127.0.0.1:{grpc}"));
-            command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
-            command.arg("--dashboard-at").arg(format!("127.0.0.1:{http}"));
-            // Every address of this machine: the tests come from several.
-            command.arg("--edge-listen").arg(format!("0.0.0.0:{edge}"));
-            command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));
-        })?;
+        fs::write(folder.join(SERVICES), "services: {}\n")?;
+        policies.map(|policies| fs::write(folder.join(POLICIES), policies.to_string())).transpose()?;
+        let ports = Ports { edge, admin, grpc, http };
+        let control_plane = control_plane(folder, &binaries.portolan, &ports, policies.is_some())?;
         let config = folder.join("envoy.yaml");
         fs::write(&config, envoy::bootstrap(grpc, admin)?)?;
         let envoy = Process::start("envoy", folder, &tools::ENVOY.find()?, |command| {
@@ -100,6 +90,16 @@ impl Lab {
         })
     }
 
+    /// The same control plane anew, now with a policies file that says this.
+    pub fn restart_with(&mut self, policies: &Value) -> Result<()> {
+        self.control_plane.stop()?;
+        self.write_policies(&policies.to_string())?;
+        let Self { edge, admin, grpc, http, .. } = *self;
+        self.control_plane =
+            control_plane(&self.folder, &self.portolan, &Ports { edge, admin, grpc, http }, true)?;
+        Ok(())
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -117,7 +117,7 @@ impl Lab {
     pub fn write_policies(&self, text: &str) -> Result<()> {
         let beside = self.folder.join("portolan.new");
         fs::write(&beside, text)?;
-        Ok(fs::rename(beside, self.folder.join("portolan.yaml"))?)
+        Ok(fs::rename(beside, self.folder.join(POLICIES))?)
     }
 
     /// The problems, as the dashboard's JSON has them.
@@ -199,7 +199,7 @@ impl Lab {
             // JSON is YAML; beside and renamed, so that no half of it is read.
             let beside = self.folder.join("services.new");
             fs::write(&beside, json!({ "services": all.all }).to_string())?;
-            fs::rename(beside, self.folder.join("services.yaml"))?;
+            fs::rename(beside, self.folder.join(SERVICES))?;
             all.revision
         };
         until("Envoy has the services", LIMIT, || {
@@ -278,6 +278,30 @@ impl Lab {
             .map(|key| key.name)
             .collect()
     }
+}
+
+/// Where a control plane and its Envoy listen.
+struct Ports {
+    edge: u16,
+    admin: u16,
+    grpc: u16,
+    http: u16,
+}
+
+fn control_plane(folder: &Path, program: &Path, ports: &Ports, with_policies: bool) -> Result<Process> {
+    let Ports { edge, admin, grpc, http } = ports;
+    Process::start("control-plane", folder, program, |command| {
+        command.arg("serve").arg("--file").arg(folder.join(SERVICES));
+        if with_policies {
+            command.arg("--policies").arg(folder.join(POLICIES));
+        }
+        command.arg("--listen").arg(format!("127.0.0.1:{grpc}"));
+        command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
+        command.arg("--dashboard-at").arg(format!("127.0.0.1:{http}"));
+        // Every address of this machine: the tests come from several.
+        command.arg("--edge-listen").arg(format!("0.0.0.0:{edge}"));
+        command.arg("--envoy-admin").arg(format!("127.0.0.1:{admin}"));
+    })
 }
 
 /// An endpoint of the services file: its address, and `unhealthy` after it where it shall be so.

@@ -10,6 +10,7 @@ use stack::ports;
 use stack::wait::until;
 
 use super::lab::{LIMIT, Lab, header, is, status};
+use super::tokens::Kept;
 use super::upstream::Upstream;
 
 fn entry(port: u16) -> Value {
@@ -107,6 +108,36 @@ pub fn an_entry_point_is_opened_and_closed_while_all_runs(folder: &Path) -> Resu
     is(status(&lab.get_at(late, "late.test", "/")?), 200, "late.test")?;
     is(status(&lab.get("both.test", "/")?), 200, "the other entry point of a route stands")?;
     untouched(&lab)
+}
+
+pub fn the_first_file_touches_no_connection_and_guards_those_from_before(folder: &Path) -> Result<()> {
+    let mut lab = Lab::start_with(folder, None)?;
+    let labels = |auth: &'static str| {
+        [
+            ("host", "open.test"),
+            ("respond", "200:open"),
+            ("routes.a.host", "a.test"),
+            ("routes.a.respond", "200:a"),
+            ("routes.a.auth", auth),
+        ]
+    };
+    lab.serve("first", &labels("off"), &[])?;
+    let mut kept = Kept::open(&lab)?;
+    is(kept.ask("a.test", "none")?, 200, "before there is a file")?;
+
+    std::fs::write(folder.join("users"), "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")?;
+    let keys = "http://127.0.0.1:1/keys";
+    let jwt = json!({ "issuer": "https://id.test", "audiences": "shop", "keys": keys });
+    let all = json!({ "basic": { "basic": { "users": "users" } }, "jwt": { "jwt": jwt }, "forward": { "forward": { "to": "127.0.0.1:1" } } });
+    lab.restart_with(&json!({ "auth": all }))?;
+    // Nobody who could say yes is there.
+    for (policy, wanted) in [("basic", 401), ("jwt", 401), ("forward", 403)] {
+        lab.serve("first", &labels(policy), &[])?;
+        until(policy, LIMIT, || is(status(&lab.get("a.test", "/")?), wanted, "a client that comes anew"))?;
+        is(kept.ask("a.test", "none")?, wanted, policy)?;
+        is(kept.ask("open.test", "none")?, 200, "a route that asks nobody")?;
+    }
+    lab.is_spotless()
 }
 
 pub fn a_mistake_leaves_the_last_good_policies_and_is_shown(folder: &Path) -> Result<()> {

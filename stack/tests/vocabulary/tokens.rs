@@ -141,17 +141,17 @@ pub fn a_token_is_checked_and_new_keys_are_taken_up(folder: &Path) -> Result<()>
 
 /// A connection that stays open.
 #[derive(Debug)]
-struct Kept(TcpStream);
+pub struct Kept(TcpStream);
 
 impl Kept {
-    fn open(lab: &Lab) -> Result<Self> {
+    pub fn open(lab: &Lab) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", lab.edge()))?;
         stream.set_read_timeout(Some(LIMIT))?;
         Ok(Self(stream))
     }
 
     /// The status of the next request over it.
-    fn ask(&mut self, host: &str, token: &str) -> Result<u16> {
+    pub fn ask(&mut self, host: &str, token: &str) -> Result<u16> {
         write!(self.0, "GET / HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n")?;
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
@@ -165,7 +165,10 @@ impl Kept {
     }
 }
 
-pub fn a_connection_from_before_a_policy_is_not_let_through_without_it(folder: &Path) -> Result<()> {
+/// Answers without a container: of a route that asks nobody, and of the guarded one.
+const FIXED: [(&str, &str); 2] = [("respond", "200:open"), ("routes.guarded.respond", "200:guarded")];
+
+pub fn a_connection_from_before_a_policy_is_asked_by_it_at_once(folder: &Path) -> Result<()> {
     let signer = Signer::new()?;
     fs::write(folder.join("keys.json"), signer.keys().to_string())?;
     let lab = Lab::start_with(folder, Some(&json!({})))?;
@@ -174,32 +177,66 @@ pub fn a_connection_from_before_a_policy_is_not_let_through_without_it(folder: &
         (signer.token(&claims(&json!({}))?)?, signer.token(&claims(&json!({ "aud": "blog" }))?)?);
     let mut first = Kept::open(&lab)?;
     is(first.ask("guarded.test", "none")?, 200, "before there is a policy")?;
+    let listeners = lab.counter("listener_manager.lds.update_success")?;
 
-    // The newest routes, over a connection of which the listener knows no policy at all.
     lab.write_policies(&policy("shop", "keys.json"))?;
-    let labels = [("respond", "200:open"), ("routes.guarded.respond", "200:guarded")];
-    lab.serve("tokens", &[&LABELS[..], &labels].concat(), &[])?;
+    lab.serve("tokens", &[&LABELS[..], &FIXED].concat(), &[])?;
     // The two files are read one after the other: until both are, the route stands as it was, and asks nobody.
     until("a client that comes anew is asked", LIMIT, || is(ask(&lab, None)?, 401, "without a token"))?;
-    is(ask(&lab, Some(&for_shop))?, 200, "for shop")?;
-    for token in ["none", &for_shop] {
-        is(first.ask("guarded.test", token)?, 403, "closed, whatever it brings")?;
-    }
-    is(first.ask("open.test", "none")?, 200, "a route that asks nobody")?;
-
-    // And over one that knows what the policy was.
     let mut second = Kept::open(&lab)?;
-    is(second.ask("guarded.test", &for_shop)?, 200, "by the rules as they are")?;
+    for (kept, what) in [(&mut first, "from before the policy"), (&mut second, "since")] {
+        for (host, token, wanted) in [
+            ("guarded.test", "none", 401),
+            ("guarded.test", &for_shop, 200),
+            ("guarded.test", &for_blog, 403),
+            ("open.test", "none", 200),
+        ] {
+            is(kept.ask(host, token)?, wanted, what)?;
+        }
+    }
+
     lab.write_policies(&policy("blog", "keys.json"))?;
     until("the new rules hold", LIMIT, || is(ask(&lab, Some(&for_blog))?, 200, "for blog"))?;
-    is(ask(&lab, Some(&for_shop))?, 403, "for shop")?;
     for (kept, what) in [(&mut first, "from before the policy"), (&mut second, "from before its change")] {
-        for token in [&for_shop, &for_blog] {
-            is(kept.ask("guarded.test", token)?, 403, what)?;
+        for (host, token, wanted) in [
+            ("guarded.test", "none", 401),
+            ("guarded.test", &for_shop, 403),
+            ("guarded.test", &for_blog, 200),
+            ("open.test", "none", 200),
+        ] {
+            is(kept.ask(host, token)?, wanted, what)?;
         }
-        is(kept.ask("open.test", "none")?, 200, what)?;
     }
-    is(lab.counter(".*update_rejected")?, 0, "refused by Envoy")
+    lab.write_policies("{}\n")?;
+    until("the route is closed", LIMIT, || is(ask(&lab, Some(&for_blog))?, 503, "a policy that is gone"))?;
+    for kept in [&mut first, &mut second] {
+        is(kept.ask("guarded.test", &for_blog)?, 503, "over a connection from before")?;
+        is(kept.ask("open.test", "none")?, 200, "over a connection from before")?;
+    }
+    is(lab.counter("listener_manager.lds.update_success")?, listeners, "what Envoy heard of listeners")?;
+    lab.is_spotless()
+}
+
+pub fn nobody_is_refused_while_the_rules_change_who_is_let_in_by_the_old_and_the_new(
+    folder: &Path,
+) -> Result<()> {
+    let signer = Signer::new()?;
+    fs::write(folder.join("keys.json"), signer.keys().to_string())?;
+    let lab = Lab::start_with(folder, Some(&serde_json::from_str(&policy("shop", "keys.json"))?))?;
+    lab.serve("tokens", &[&LABELS[..], &FIXED].concat(), &[])?;
+    let token = |audience: Value| signer.token(&claims(&json!({ "aud": audience }))?);
+    let for_both = token(json!(["shop", "blog"]))?;
+    let mut kept = Kept::open(&lab)?;
+    until("the rules hold", LIMIT, || is(ask(&lab, Some(&for_both))?, 200, "for both"))?;
+    for audience in ["blog", "shop"].into_iter().cycle().take(10) {
+        let for_one = token(json!(audience))?;
+        lab.write_policies(&policy(audience, "keys.json"))?;
+        while kept.ask("guarded.test", &for_one)? != 200 {
+            is(kept.ask("guarded.test", &for_both)?, 200, "while the rules change")?;
+        }
+        is(kept.ask("guarded.test", &for_both)?, 200, "by the new rules")?;
+    }
+    lab.is_spotless()
 }
 
 pub fn keys_are_asked_of_the_signer(folder: &Path) -> Result<()> {
@@ -212,8 +249,8 @@ pub fn keys_are_asked_of_the_signer(folder: &Path) -> Result<()> {
     policies["auth"]["gone"] = gone;
     lab.write_policies(&policies.to_string())?;
     let labels = [
-        ("respond", "200:open"),
-        ("routes.guarded.respond", "200:guarded"),
+        FIXED[0],
+        FIXED[1],
         ("routes.gone.host", "gone.test"),
         ("routes.gone.auth", "gone"),
         ("routes.gone.respond", "200:gone"),
