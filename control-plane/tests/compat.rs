@@ -95,6 +95,11 @@ fn routers_and_services_become_routes_of_one_container() {
     golden("routers.txt");
 }
 
+#[test]
+fn routers_of_tcp_become_routes_of_an_entry_point() {
+    golden("tcp.txt");
+}
+
 fn words() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
         "Host(`a.localhost`)",
@@ -234,16 +239,52 @@ fn label() -> impl Strategy<Value = (String, String)> {
     (fields, value).prop_map(|(field, value)| {
         let value =
             if field.ends_with("rule") && !value.contains('(') { format!("Host(`{value}`)") } else { value };
-        (format!("traefik.http.{field}"), value)
+        (format!("http.{field}"), value)
     })
+}
+
+fn label_of_tcp() -> impl Strategy<Value = (String, String)> {
+    let fields = prop::sample::select(vec![
+        "routers.a.rule",
+        "routers.b.rule",
+        "routers.a.entrypoints",
+        "routers.b.entrypoints",
+        "routers.a.tls",
+        "routers.b.tls.passthrough",
+        "routers.a.service",
+        "routers.b.middlewares",
+        "services.s.loadbalancer.server.port",
+        "services.s.loadbalancer.server.tls",
+        "services.t.loadbalancer.proxyprotocol.version",
+    ]);
+    let values = prop::sample::select(vec![
+        "HostSNI(`*`)",
+        "HostSNI(`a.localhost`)",
+        "HostSNI(`a.localhost`) || HostSNI(`b.localhost`)",
+        "HostSNIRegexp(`^.+\\.localhost$`)",
+        "HostSNI(`a b`) || HostSNI(`é`)",
+        "ClientIP(`10.0.0.0/8`)",
+        "db",
+        "db,db",
+        "db, other",
+        "web",
+        "websecure",
+        "true",
+        "false",
+        "80",
+        "99999",
+        "s",
+        "",
+    ]);
+    (fields, values).prop_map(|(field, value)| (format!("tcp.{field}"), value.to_owned()))
 }
 
 fn services() -> impl Strategy<Value = Services> {
     let labels = prop::collection::btree_map("[a-z.é]{0,6}", ".{0,4}", 0..2);
-    let of_traefik = prop::collection::vec(label(), 0..9);
+    let of_traefik = prop::collection::vec(prop_oneof![3 => label(), 1 => label_of_tcp()], 0..9);
     let service = (of_traefik, labels).prop_map(|(labels, more)| {
-        let more = more.into_iter().map(|(label, value)| (format!("traefik.{label}"), value));
-        labels.into_iter().chain(more).collect()
+        let all = labels.into_iter().chain(more);
+        all.map(|(label, value)| (format!("traefik.{label}"), value)).collect()
     });
     prop::collection::btree_map("[a-c]", service, 0..4)
 }
@@ -257,6 +298,14 @@ proptest! {
         for translated in translate(&services) {
             prop_assert_eq!(problems(&translated.labels), []);
         }
+    }
+
+    /// The same of routers of TCP alone.
+    #[test]
+    fn whatever_is_made_of_tcp_reads_without_a_mistake(all in prop::collection::vec(label_of_tcp(), 0..9)) {
+        let labels = all.into_iter().map(|(label, value)| (format!("traefik.{label}"), value)).collect();
+        let translated = translate(&BTreeMap::from([("db".to_owned(), labels)])).remove(0);
+        prop_assert_eq!(problems(&translated.labels), []);
     }
 
     /// A router has routes, or there is a note that says why not.

@@ -55,5 +55,5 @@ impl Translated {
 /// Whether a label of ours makes a route.
 fn is_route(label: &str, prefix: &str) -> bool {
     let key = label.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
-    key.is_some_and(|key| key == "host" || key.starts_with("routes."))
+    key.is_some_and(|key| matches!(key, "host" | "listen") || key.starts_with("routes."))
 }

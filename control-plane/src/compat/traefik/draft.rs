@@ -96,7 +96,7 @@ impl Draft {
     /// All its keys with their values.
     pub(super) fn finish(self) -> BTreeMap<String, String> {
         let Self { shape, place, mut keys } = self;
-        let Match { path, methods, headers, query, is_connection: _ } = shape.matches;
+        let Match { path, methods, headers, query, is_connection } = shape.matches;
         if let (Some(place), PathMatch::Exact(matched) | PathMatch::Prefix(matched)) = (place, &path) {
             if place == "/" && keys.get(FORWARDED_PREFIX) == Some(matched) {
                 keys.remove(FORWARDED_PREFIX);
@@ -106,7 +106,10 @@ impl Draft {
             }
         }
         let hosts: Vec<String> = shape.hosts.iter().map(ToString::to_string).collect();
-        keys.insert("host".to_owned(), hosts.join(", "));
+        // Every connection is taken where no host is said.
+        if !(is_connection && hosts == ["*"]) {
+            keys.insert("host".to_owned(), hosts.join(", "));
+        }
         if path != PathMatch::default() {
             keys.insert("path".to_owned(), path.to_string());
         }

@@ -5,7 +5,7 @@ use super::labels::Fields;
 use crate::compat::note::{Kind, Note, Refusal};
 
 /// Names that people give to the entry point of plain HTTP.
-const WEB: [&str; 2] = ["web", "http"];
+pub(super) const WEB: [&str; 2] = ["web", "http"];
 /// The one that they give to that of TLS.
 const TLS: &str = "websecure";
 

@@ -61,6 +61,11 @@ impl Fields {
         self.0.remove(field)
     }
 
+    /// One that stays.
+    pub(super) fn get(&self, field: &str) -> Option<&Said> {
+        self.0.get(field)
+    }
+
     /// Takes out all whose names begin so, with what follows.
     pub(super) fn take_all(&mut self, prefix: &str) -> Vec<(String, Said)> {
         let names: Vec<String> = self.0.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
@@ -102,6 +107,8 @@ pub(super) struct Labels {
     pub(super) routers: BTreeMap<String, Fields>,
     pub(super) services: BTreeMap<String, Fields>,
     pub(super) middlewares: BTreeMap<String, Fields>,
+    pub(super) tcp_routers: BTreeMap<String, Fields>,
+    pub(super) tcp_services: BTreeMap<String, Fields>,
     /// What is none of that.
     pub(super) strays: Vec<Note>,
     /// Whether it has routers of TCP or UDP.
@@ -133,22 +140,26 @@ impl Labels {
         match words.as_slice() {
             ["enable"] => self.enable = Some(said),
             ["docker", "network"] => self.network = Some(said),
-            ["http", what @ ("routers" | "services" | "middlewares"), name, _, ..] if !name.is_empty() => {
-                let map = match *what {
-                    "routers" => &mut self.routers,
-                    "services" => &mut self.services,
-                    _ => &mut self.middlewares,
-                };
-                // Names keep their letters.
-                let mut rest = said.label.splitn(5, '.').skip(3);
-                let (Some(name), Some(field)) = (rest.next(), rest.next()) else { return };
-                map.entry(name.to_owned()).or_default().0.insert(field.to_ascii_lowercase(), said);
+            ["http", "routers", name, _, ..] if !name.is_empty() => insert(&mut self.routers, said),
+            ["http", "services", name, _, ..] if !name.is_empty() => insert(&mut self.services, said),
+            ["http", "middlewares", name, _, ..] if !name.is_empty() => insert(&mut self.middlewares, said),
+            ["tcp", "routers", name, _, ..] if !name.is_empty() => {
+                self.has_streams = true;
+                insert(&mut self.tcp_routers, said);
             }
-            ["tcp" | "udp", ..] => {
+            ["tcp", "services", name, _, ..] if !name.is_empty() => {
+                self.has_streams = true;
+                insert(&mut self.tcp_services, said);
+            }
+            ["tcp", "middlewares", ..] => self.strays.push(said.lost(Refusal::new(
+                "middlewares of TCP are not carried over",
+                "allow and deny say who may connect, max-connections how many there may be",
+            ))),
+            ["udp", ..] => {
                 self.has_streams = true;
                 self.strays.push(said.lost(Refusal::new(
-                    "routers of TCP and UDP are not carried over",
-                    "for TCP write protocol: tcp and listen, or publish the port of the container itself",
+                    "UDP is not carried over",
+                    "publish the port of the container itself",
                 )));
             }
             ["docker" | "swarm", ..] => self.strays.push(said.lost(Refusal::new(
@@ -160,4 +171,12 @@ impl Labels {
                 .push(said.lost(Refusal::new("it is no label of Traefik v3", "correct or remove it"))),
         }
     }
+}
+
+/// Adds what is said of a router, service or middleware to its fields. Names keep their letters.
+fn insert(map: &mut BTreeMap<String, Fields>, said: Said) {
+    let mut rest = said.label.splitn(5, '.').skip(3);
+    let (Some(name), Some(field)) = (rest.next(), rest.next()) else { return };
+    let (name, field) = (name.to_owned(), field.to_ascii_lowercase());
+    map.entry(name).or_default().0.insert(field, said);
 }

@@ -15,6 +15,7 @@ mod order;
 mod router;
 pub(super) mod rule;
 mod service;
+mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,8 +52,12 @@ pub fn translate(sources: &[Source<'_>]) -> Vec<Translated> {
     for (name, fields) in read.iter().flat_map(|labels| &labels.middlewares) {
         pool.add(name, fields);
     }
-    let mut asked: Vec<Asked> =
-        sources.iter().zip(&read).map(|(source, labels)| router::asked(source, labels, &mut pool)).collect();
+    let entries = tcp::Entries::of(&read);
+    let mut asked: Vec<Asked> = sources
+        .iter()
+        .zip(&read)
+        .map(|(source, labels)| router::asked(source, labels, &mut pool, &entries))
+        .collect();
     for (asked, labels) in asked.iter_mut().zip(&read) {
         let unused = labels.middlewares.iter().filter(|(name, _)| !pool.is_used(name));
         for (_, fields) in unused {
@@ -64,9 +69,11 @@ pub fn translate(sources: &[Source<'_>]) -> Vec<Translated> {
     asked.into_iter().map(finish).collect()
 }
 
+/// Connections are told apart by names alone, in one order for all.
 fn prioritize(asked: &mut [Asked]) {
     let said = {
         let routes = asked.iter().flat_map(|asked| &asked.routes);
+        let routes = routes.filter(|(.., draft)| !draft.shape.matches.is_connection);
         let ranked: Vec<Ranked<'_>> = routes
             .map(|(_, priority, draft)| Ranked {
                 hosts: &draft.shape.hosts,
@@ -77,6 +84,7 @@ fn prioritize(asked: &mut [Asked]) {
         order::to_be_said(&ranked)
     };
     let routes = asked.iter_mut().flat_map(|asked| &mut asked.routes);
+    let routes = routes.filter(|(.., draft)| !draft.shape.matches.is_connection);
     for ((_, priority, draft), _) in routes.zip(said).filter(|(_, said)| *said) {
         let ours = i32::try_from(*priority).unwrap_or(if *priority < 0 { i32::MIN } else { i32::MAX });
         draft.set("priority", ours.to_string());

@@ -5,20 +5,25 @@ use std::collections::BTreeMap;
 use super::draft::Draft;
 use super::labels::{Fields, Labels, Said};
 use super::middleware::{self, Pool, Work};
-use super::{Asked, Kind, Note, Refusal, check, entry, rule, service};
+use super::{Asked, Kind, Note, Refusal, check, entry, rule, service, tcp};
 use crate::compat::Source;
 
 /// A router while it is read.
-struct Router<'a> {
-    name: &'a str,
+pub(super) struct Router<'a> {
+    pub(super) name: &'a str,
     /// The label that stands for it.
-    said: Said,
-    service: Option<String>,
-    drafts: Vec<Draft>,
-    priority: i64,
+    pub(super) said: Said,
+    pub(super) service: Option<String>,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) priority: i64,
 }
 
-pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -> Asked {
+pub(super) fn asked(
+    source: &Source<'_>,
+    labels: &Labels,
+    pool: &mut Pool<'_>,
+    entries: &tcp::Entries,
+) -> Asked {
     let mut asked = Asked { notes: labels.strays.clone(), ..Asked::default() };
     if let Some(enable) = &labels.enable {
         match enable.bool() {
@@ -31,30 +36,31 @@ pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -
         let mut notes = Vec::new();
         match router(name, fields.clone(), source, labels, pool, &mut asked.backend, &mut notes) {
             Ok(router) => routers.push(router),
-            Err(note) => {
-                let is_told = |other: &&Said| other.label == note.label;
-                // The labels of the router that did not come about, the one with the reason excepted.
-                let rest = fields.all().filter(|said| !is_told(said));
-                let why =
-                    Refusal::new(format!("the router {name} is not carried over"), "see its other label");
-                notes.extend(rest.map(|said| said.note(note.kind, why.clone())));
-                notes.push(note);
-            }
+            Err(note) => notes.extend(not_carried(name, fields, note)),
         }
         asked.notes.append(&mut notes);
     }
     if labels.routers.is_empty() {
         routers.extend(default_router(source, labels, &mut asked.notes));
     }
-    let chosen = one_service(&mut routers, labels, &mut asked.notes);
-    for (name, fields) in &labels.services {
-        if chosen.as_ref() == Some(name) {
-            let keys = service::keys(fields.clone(), &mut asked.notes);
-            asked.backend.extend(keys);
-        } else if let Some(first) = fields.first() {
-            asked.notes.push(first.lost(Refusal::new(format!("no route leads to the service {name}"), "")));
+    let of_http = services(&mut routers, &labels.services, &mut asked, |fields, notes| {
+        Ok(service::keys(fields, notes))
+    });
+    asked.backend.extend(of_http);
+    let mut streams = match routers.first() {
+        None => tcp::routers(labels, entries, &mut asked.notes),
+        Some(router) => {
+            asked.notes.extend(tcp::beside_http(router.name, labels));
+            Vec::new()
         }
+    };
+    let of_tcp = services(&mut streams, &labels.tcp_services, &mut asked, tcp::keys);
+    if !streams.is_empty() {
+        // What a router of HTTP said of it that did not come about is about requests.
+        asked.backend = of_tcp;
+        asked.backend.insert("protocol".to_owned(), "tcp".to_owned());
     }
+    routers.append(&mut streams);
     if let Some(network) = labels.network.as_ref().filter(|_| routers.is_empty()) {
         asked.notes.push(network.lost(Refusal::new("no route is left that it is about", "")));
     } else if let Some(network) = &labels.network {
@@ -71,6 +77,14 @@ pub(super) fn asked(source: &Source<'_>, labels: &Labels, pool: &mut Pool<'_>) -
     }
     check_backend(&mut asked, labels);
     asked
+}
+
+/// The labels of a router that did not come about, the one with the reason first.
+pub(super) fn not_carried(name: &str, fields: &Fields, note: Note) -> Vec<Note> {
+    let rest = fields.all().filter(|said| said.label != note.label);
+    let why = Refusal::new(format!("the router {name} is not carried over"), "see its other label");
+    let rest: Vec<Note> = rest.map(|said| said.note(note.kind, why.clone())).collect();
+    std::iter::once(note).chain(rest).collect()
 }
 
 /// Reads one, or says why it is not carried over.
@@ -161,12 +175,45 @@ fn default_router(source: &Source<'_>, labels: &Labels, notes: &mut Vec<Note>) -
     Some(Router { name: "default", said, service: None, drafts, priority })
 }
 
+/// Reads the service that the routers lead to, and returns its keys; the other ones are told, and so are routers without one.
+fn services(
+    routers: &mut Vec<Router<'_>>,
+    services: &BTreeMap<String, Fields>,
+    asked: &mut Asked,
+    keys: impl Fn(Fields, &mut Vec<Note>) -> Result<BTreeMap<String, String>, Note>,
+) -> BTreeMap<String, String> {
+    let chosen = one_service(routers, services, &mut asked.notes);
+    let mut read = BTreeMap::new();
+    for (name, fields) in services {
+        if chosen.as_ref() == Some(name) {
+            match keys(fields.clone(), &mut asked.notes) {
+                Ok(keys) => read = keys,
+                Err(note) => {
+                    let why = format!("the service {name} is not carried over");
+                    let why = Refusal::new(why, "see the label of the service");
+                    let all = routers.drain(..).map(|router| router.said);
+                    let all = all.chain(fields.all().filter(|said| said.label != note.label).cloned());
+                    asked.notes.extend(all.map(|said| said.lost(why.clone())));
+                    asked.notes.push(note);
+                }
+            }
+        } else if let Some(first) = fields.first() {
+            asked.notes.push(first.lost(Refusal::new(format!("no route leads to the service {name}"), "")));
+        }
+    }
+    read
+}
+
 /// A container of ours has one port: the routers of one service stay. Returns that service.
-fn one_service(routers: &mut Vec<Router<'_>>, labels: &Labels, notes: &mut Vec<Note>) -> Option<String> {
-    let names: Vec<&String> = labels.services.keys().collect();
+fn one_service(
+    routers: &mut Vec<Router<'_>>,
+    services: &BTreeMap<String, Fields>,
+    notes: &mut Vec<Note>,
+) -> Option<String> {
+    let names: Vec<&String> = services.keys().collect();
     routers.retain_mut(|router| {
         let refusal = match (&router.service, names.as_slice()) {
-            (Some(name), _) if labels.services.contains_key(name) => return true,
+            (Some(name), _) if services.contains_key(name) => return true,
             (Some(name), _) => Refusal::new(
                 format!("the service {name} is not that of this container"),
                 "give the route to the container of that service",
@@ -203,10 +250,10 @@ fn one_service(routers: &mut Vec<Router<'_>>, labels: &Labels, notes: &mut Vec<N
 /// What is no value of ours is left out and told.
 fn check_backend(asked: &mut Asked, labels: &Labels) {
     let said = || {
-        let of_services = labels.services.values().find_map(|fields| fields.first().cloned());
-        of_services
-            .or_else(|| labels.network.clone())
-            .or_else(|| labels.routers.values().find_map(|fields| fields.first().cloned()))
+        let first = |all: &BTreeMap<String, Fields>| all.values().find_map(|fields| fields.first().cloned());
+        let of_service = first(&labels.services).or_else(|| first(&labels.tcp_services));
+        let of_router = || first(&labels.routers).or_else(|| first(&labels.tcp_routers));
+        of_service.or_else(|| labels.network.clone()).or_else(of_router)
     };
     let alone = |key: &str, value: &str| {
         let mut keys =
@@ -219,6 +266,8 @@ fn check_backend(asked: &mut Asked, labels: &Labels) {
     let wrong: Vec<(String, Refusal)> = asked
         .backend
         .iter()
+        // Alone it lacks its entry point, which the routers name.
+        .filter(|(key, value)| (key.as_str(), value.as_str()) != ("protocol", "tcp"))
         .filter_map(|(key, value)| Some((key.clone(), alone(key, value).err()?)))
         .collect();
     for (key, refusal) in wrong {

@@ -36,10 +36,13 @@ pub(in crate::compat) enum MatcherKind {
     Query,
     QueryRegexp,
     ClientIp,
+    Alpn,
 }
 
+type Known = (&'static str, MatcherKind, usize, usize);
+
 /// Each by its name, with the least and the greatest number of its arguments.
-const MATCHERS: [(&str, MatcherKind, usize, usize); 11] = [
+const MATCHERS: [Known; 11] = [
     ("Host", MatcherKind::Host, 1, 1),
     ("HostRegexp", MatcherKind::HostRegexp, 1, 1),
     ("Path", MatcherKind::Path, 1, 1),
@@ -53,6 +56,14 @@ const MATCHERS: [(&str, MatcherKind, usize, usize); 11] = [
     ("ClientIP", MatcherKind::ClientIp, 1, 1),
 ];
 
+/// Those of rules of TCP. The host is the name that the client asks for when it begins TLS.
+const OF_TCP: [Known; 4] = [
+    ("HostSNI", MatcherKind::Host, 1, 1),
+    ("HostSNIRegexp", MatcherKind::HostRegexp, 1, 1),
+    ("ClientIP", MatcherKind::ClientIp, 1, 1),
+    ("ALPN", MatcherKind::Alpn, 1, usize::MAX),
+];
+
 /// Names of Traefik v2, and what v3 says instead.
 const OLD: [(&str, &str); 4] = [
     ("HostHeader", "Host(`name`)"),
@@ -63,7 +74,16 @@ const OLD: [(&str, &str); 4] = [
 
 /// Reads a rule.
 pub(in crate::compat) fn parse(rule: &str) -> Result<Expr, Refusal> {
-    let mut parser = Parser { rule, at: 0, depth: 0 };
+    parse_with(rule, &MATCHERS)
+}
+
+/// Reads a rule of TCP.
+pub(in crate::compat) fn parse_tcp(rule: &str) -> Result<Expr, Refusal> {
+    parse_with(rule, &OF_TCP)
+}
+
+fn parse_with(rule: &str, matchers: &[Known]) -> Result<Expr, Refusal> {
+    let mut parser = Parser { rule, matchers, at: 0, depth: 0 };
     let expr = parser.or()?;
     match parser.peek() {
         None => Ok(expr),
@@ -76,6 +96,7 @@ pub(in crate::compat) fn parse(rule: &str) -> Result<Expr, Refusal> {
 
 struct Parser<'a> {
     rule: &'a str,
+    matchers: &'a [Known],
     at: usize,
     depth: usize,
 }
@@ -135,7 +156,7 @@ impl Parser<'_> {
                 Some(c) => self.wrong(format!("{c:?} stands where a matcher should be"), fix),
             });
         }
-        let (kind, least, most) = known(name).map_err(|refusal| refusal.at(place))?;
+        let (kind, least, most) = known(name, self.matchers).map_err(|refusal| refusal.at(place))?;
         self.at += name.len();
         if !self.takes("(") {
             return Err(self.wrong(format!("{name} has no argument"), format!("write {name}(`...`)")));
@@ -220,26 +241,29 @@ impl Parser<'_> {
 }
 
 /// Traefik takes a name as it is written, in capitals, in small letters, and with the first one large.
-fn known(name: &str) -> Result<(MatcherKind, usize, usize), Refusal> {
+fn known(name: &str, matchers: &[Known]) -> Result<(MatcherKind, usize, usize), Refusal> {
     let same = |known: &str| {
         let title = known.get(..1).unwrap_or_default().to_owned() + &known[1..].to_ascii_lowercase();
         [known.to_owned(), known.to_ascii_lowercase(), known.to_ascii_uppercase(), title]
             .iter()
             .any(|it| it == name)
     };
-    if let Some((_, kind, least, most)) = MATCHERS.iter().find(|(known, ..)| same(known)) {
+    if let Some((_, kind, least, most)) = matchers.iter().find(|(known, ..)| same(known)) {
         return Ok((*kind, *least, *most));
     }
     if let Some((_, new)) = OLD.iter().find(|(old, _)| old.eq_ignore_ascii_case(name)) {
         return Err(Refusal::new(format!("{name} is no matcher of Traefik v3"), format!("write {new}")));
     }
-    let distance = |(known, ..): &&(&str, MatcherKind, usize, usize)| {
+    let distance = |(known, ..): &&Known| {
         strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &name.to_ascii_lowercase())
     };
-    let near = MATCHERS.iter().min_by_key(distance).filter(|near| distance(near) <= 2);
+    let near = matchers.iter().min_by_key(distance).filter(|near| distance(near) <= 2);
     let fix = match near {
         Some((near, ..)) => format!("did you mean {near}?"),
-        None => format!("the matchers are {}", MATCHERS.map(|(name, ..)| name).join(", ")),
+        None => {
+            let names: Vec<&str> = matchers.iter().map(|(name, ..)| *name).collect();
+            format!("the matchers are {}", names.join(", "))
+        }
     };
     Err(Refusal::new(format!("there is no matcher {name:?}"), fix))
 }

@@ -89,7 +89,8 @@ impl Builder {
                 return self.header(first, not, TextMatch::Exact(second.to_owned()));
             }
             MatcherKind::HeaderRegexp => return self.header_regexp(first, second, not, differences),
-            MatcherKind::ClientIp => {
+            // There is none of ALPN in a rule of HTTP.
+            MatcherKind::ClientIp | MatcherKind::Alpn => {
                 return Err(Refusal::new(
                     "our routes are not chosen by the client's address",
                     "allow and deny say who may use a route: the answer to others is 403",
