@@ -213,8 +213,16 @@ impl Whole {
         let Some(ConfigType::TypedConfig(manager)) = manager(&listener) else {
             bail!("a listener without HTTP")
         };
+        let mut manager = HttpConnectionManager::decode(manager.value.as_slice())?;
+        // A file has nobody to ask for the configuration of a filter.
+        for filter in &mut manager.http_filters {
+            let found = resources.extensions.iter().find(|extension| extension.name == filter.name);
+            if let Some(config) = found.and_then(|extension| extension.typed_config.clone()) {
+                filter.config_type = Some(FilterConfig::TypedConfig(config));
+            }
+        }
         Ok(Self {
-            manager: HttpConnectionManager::decode(manager.value.as_slice())?,
+            manager,
             listener,
             routes: resources.routes.into_iter().next().context("no routes")?,
             clusters,
@@ -326,6 +334,14 @@ mod tests {
     fn sections_are_kept_with_all_their_lines() {
         let yaml = "a: 1\nb:\n  c: 2\n# about d\nd: { e: 3 }\n";
         assert_eq!(sections(yaml, |key| key != "a"), "b:\n  c: 2\nd: { e: 3 }\n");
+    }
+
+    #[test]
+    fn nothing_is_left_to_ask_a_control_plane_for() {
+        let whole = Whole::new(&places(), 0).unwrap();
+        let is_there = |filter: &HttpFilter| matches!(filter.config_type, Some(FilterConfig::TypedConfig(_)));
+        let elsewhere = whole.manager.http_filters.iter().filter(|filter| !is_there(filter));
+        assert_eq!(elsewhere.map(|filter| &filter.name).collect::<Vec<_>>(), [""; 0]);
     }
 
     #[test]
