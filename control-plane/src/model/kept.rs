@@ -56,6 +56,17 @@ pub(super) struct Witness {
     copies: Option<ServiceName>,
 }
 
+impl Witness {
+    fn of(route: &Route, workload: &Arc<Workload>) -> Self {
+        Self {
+            route: route.name.clone(),
+            matches: route.matches.clone(),
+            workload: Arc::clone(workload),
+            copies: route.options.mirror.as_ref().map(|mirror| mirror.service.clone()),
+        }
+    }
+}
+
 /// Notes what is kept at these sites, after what `before` knew: the routes for which no group asks.
 pub(super) fn note<'a>(
     kept: &mut KeptRoutes,
@@ -78,15 +89,9 @@ pub(super) fn note<'a>(
 }
 
 fn witness(site: &Site, route: &Route, before: &Model) -> Option<Witness> {
-    let of = |workload: &Arc<Workload>| Witness {
-        route: route.name.clone(),
-        matches: route.matches.clone(),
-        workload: Arc::clone(workload),
-        copies: route.options.mirror.as_ref().map(|mirror| mirror.service.clone()),
-    };
     let asked = before.made_of.as_ref().and_then(|made_of| {
         let (id, _) = &claim(site, route, &made_of.groups)?.by;
-        made_of.inventory.workloads.get(id).map(of)
+        made_of.inventory.workloads.get(id).map(|workload| Witness::of(route, workload))
     });
     asked.or_else(|| {
         let mut earlier = before.kept.get(site)?.iter();
@@ -141,13 +146,7 @@ pub fn recall(kept: &[Kept], options: &Options) -> Model {
         spoken::recall(&mut recalled, &workload, &alone);
         for (site, route) in alone.topology.routes_in_order().filter(|(site, route)| kept.has(site, route)) {
             let route = kept.with_copies(site, route, &alone);
-            let witness = Witness {
-                route: route.name.clone(),
-                matches: route.matches.clone(),
-                workload: Arc::clone(&workload),
-                copies: route.options.mirror.as_ref().map(|mirror| mirror.service.clone()),
-            };
-            recalled.kept.entry(site.clone()).or_default().push(witness);
+            recalled.kept.entry(site.clone()).or_default().push(Witness::of(&route, &workload));
             hosts.entry(site.clone()).or_default().push(route);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tcp;
 use crate::compat::note::{Kind, Note, Refusal};
 
 /// A label and its value.
@@ -151,10 +152,7 @@ impl Labels {
                 self.has_streams = true;
                 insert(&mut self.tcp_services, said);
             }
-            ["tcp", "middlewares", ..] => self.strays.push(said.lost(Refusal::new(
-                "middlewares of TCP are not carried over",
-                "allow and deny say who may connect, max-connections how many there may be",
-            ))),
+            ["tcp", "middlewares", ..] => self.strays.push(said.lost(tcp::no_middlewares())),
             ["udp", ..] => {
                 self.has_streams = true;
                 self.strays.push(said.lost(Refusal::new(

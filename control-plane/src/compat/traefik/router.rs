@@ -97,11 +97,7 @@ fn router<'a>(
     backend: &mut BTreeMap<String, String>,
     notes: &mut Vec<Note>,
 ) -> Result<Router<'a>, Note> {
-    let Some(first) = fields.first().cloned() else { return Err(nothing(name)) };
-    if let Some(syntax) = fields.take("rulesyntax").filter(|syntax| syntax.value != "v3") {
-        return Err(syntax
-            .lost(Refusal::new("rules are read by the syntax of Traefik v3", "write the rule anew for v3")));
-    }
+    let first = begin("http", name, &mut fields)?;
     let listen = entry::take(&mut fields, notes);
     let service = fields.take("service");
     if let Some(internal) = service.as_ref().filter(|service| service.value.ends_with("@internal")) {
@@ -135,13 +131,31 @@ fn router<'a>(
         check(&draft.clone().finish()).map_err(|refusal| said.lost(refusal))?;
     }
     notes.extend(fields.leftovers("Portolan has nothing for it"));
-    let service = service.map(|service| service.value.trim_end_matches("@docker").to_owned());
-    Ok(Router { name, said, service, drafts, priority })
+    Ok(Router { name, said, service: service.as_ref().map(service_name), drafts, priority })
 }
 
-fn nothing(name: &str) -> Note {
-    let said = Said { label: format!("traefik.http.routers.{name}"), value: String::new() };
-    said.lost(Refusal::new("nothing is said of it", "remove it"))
+/// The first label of a router of this kind (`http` or `tcp`), which stands for it where it has no rule.
+///
+/// # Errors
+///
+/// Nothing is said of it, or its rule is of a syntax that is not read.
+pub(super) fn begin(kind: &str, name: &str, fields: &mut Fields) -> Result<Said, Note> {
+    let Some(first) = fields.first().cloned() else {
+        let said = Said { label: format!("traefik.{kind}.routers.{name}"), value: String::new() };
+        return Err(said.lost(Refusal::new("nothing is said of it", "remove it")));
+    };
+    match fields.take("rulesyntax").filter(|syntax| syntax.value != "v3") {
+        Some(syntax) => {
+            let reason = "rules are read by the syntax of Traefik v3";
+            Err(syntax.lost(Refusal::new(reason, "write the rule anew for v3")))
+        }
+        None => Ok(first),
+    }
+}
+
+/// The name of the service that a router names, without that of Traefik's provider.
+pub(super) fn service_name(said: &Said) -> String {
+    said.value.trim_end_matches("@docker").to_owned()
 }
 
 fn no_rule() -> Refusal {

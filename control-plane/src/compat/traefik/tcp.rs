@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
 use super::labels::{Fields, Labels, Said};
-use super::router::{Router, not_carried};
+use super::router::{Router, begin, not_carried, service_name};
 use super::rule::{self, Shape};
 use super::{Kind, Note, Refusal, check, entry, service};
 use crate::model::{Host, Match};
@@ -96,17 +96,9 @@ fn router<'a>(
     entries: &Entries,
     notes: &mut Vec<Note>,
 ) -> Result<Router<'a>, Note> {
-    let Some(first) = fields.first().cloned() else {
-        let said = Said { label: format!("traefik.tcp.routers.{name}"), value: String::new() };
-        return Err(said.lost(Refusal::new("nothing is said of it", "remove it")));
-    };
-    if let Some(syntax) = fields.take("rulesyntax").filter(|syntax| syntax.value != "v3") {
-        return Err(syntax
-            .lost(Refusal::new("rules are read by the syntax of Traefik v3", "write the rule anew for v3")));
-    }
+    let first = begin("tcp", name, &mut fields)?;
     if let Some(list) = fields.take("middlewares").filter(|list| !list.list().is_empty()) {
-        let fix = "allow and deny say who may connect, max-connections how many there may be";
-        return Err(list.lost(Refusal::new("middlewares of TCP are not carried over", fix)));
+        return Err(list.lost(no_middlewares()));
     }
     let Some(rule) = fields.take("rule").filter(|rule| !rule.value.is_empty()) else {
         return Err(first.lost(Refusal::new("it has no rule", "write HostSNI(`*`)")));
@@ -133,9 +125,17 @@ fn router<'a>(
     let reason = "certificates are for the administrator to say";
     let fix = "write a certificate into the policies file and its name to the entry point (docs/policies.md)";
     notes.extend(certificates.iter().map(|said| service::by_hand(said, reason, fix)));
-    let service = fields.take("service").map(|service| service.value.trim_end_matches("@docker").to_owned());
+    let service = fields.take("service").as_ref().map(service_name);
     notes.extend(fields.leftovers("Portolan has nothing for it"));
     Ok(Router { name, said: rule, service, drafts: vec![draft], priority: 0 })
+}
+
+/// Why no middleware of TCP is carried over.
+pub(super) fn no_middlewares() -> Refusal {
+    Refusal::new(
+        "middlewares of TCP are not carried over",
+        "allow and deny say who may connect, max-connections how many there may be",
+    )
 }
 
 /// What its connections are, and the labels about TLS that Envoy ends.
