@@ -94,7 +94,7 @@ impl Bed {
         for ((proxy, loaded), before) in proxies.iter_mut().zip(loaded).zip(before) {
             let cpu = proxy.cpu()?.saturating_sub(before);
             proxy.forget_log()?;
-            ensure!(loaded.answers > 0, "no request was answered");
+            ensure!(loaded.answers > 0, "{} has answered no request", proxy.address);
             measured.push(Measured {
                 per_second: loaded.per_second,
                 micros: cpu.as_secs_f64() * 1e6 / loaded.answers as f64,

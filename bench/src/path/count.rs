@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Request;
 use super::bed::Bed;
 use super::connection::Connection;
-use super::proxy::{Contestant, Kind, Proxy, Seat};
+use super::proxy::{Contestant, Proxy, Seat};
 use super::table::GOAL;
 use crate::callgrind::Callgrind;
 
@@ -40,10 +40,7 @@ impl super::Suite {
     /// Counts, one Envoy after the other.
     pub(super) async fn counts(&self, bed: &mut Bed) -> anyhow::Result<Counts> {
         let mut rows = Vec::new();
-        for contestant in Contestant::ALL {
-            if !matches!(contestant.kind, Kind::Portolan | Kind::Envoy | Kind::BareEnvoy) {
-                continue;
-            }
+        for contestant in Contestant::ALL.into_iter().filter(|contestant| contestant.kind.is_envoy()) {
             let name = contestant.name();
             eprintln!("==> {name}");
             let instructions = self.count(contestant, bed).await.with_context(|| name.clone())?;
@@ -65,7 +62,7 @@ impl super::Suite {
                     anyhow::ensure!(connection.ask().await?, "an answer was wrong");
                 }
                 // The worker is the one that does most. The main thread does what is due from time to time.
-                Ok(callgrind.threads(proxy.id())?.first().copied().unwrap_or_default())
+                callgrind.busiest_thread(proxy.id())
             };
             asked(WARM).await?;
             let (few, many) = (asked(FEW).await?, asked(MANY).await?);

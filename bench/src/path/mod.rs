@@ -29,7 +29,7 @@ use tokio::time::Instant;
 pub(crate) use app::App;
 use bed::{Bed, START};
 pub(crate) use load::Load;
-use proxy::{Contestant, Kind, Proxy, Seat};
+use proxy::{Contestant, Proxy, Seat};
 use request::Request;
 use table::{Series, Table};
 
@@ -143,7 +143,7 @@ impl Suite {
         let (mut names, mut proxies) = (Vec::new(), Vec::new());
         let seat = self.seat();
         for contestant in Contestant::ALL {
-            let is_envoy = matches!(contestant.kind, Kind::Portolan | Kind::Envoy | Kind::BareEnvoy);
+            let is_envoy = contestant.kind.is_envoy();
             if self.alone && !is_envoy {
                 continue;
             }

@@ -69,6 +69,11 @@ impl Contestant {
 }
 
 impl Kind {
+    /// Whether it is Envoy, by whomever it is configured.
+    pub(super) const fn is_envoy(self) -> bool {
+        matches!(self, Self::Portolan | Self::Envoy | Self::BareEnvoy)
+    }
+
     /// Where its program is.
     ///
     /// # Errors
